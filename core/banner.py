@@ -1,0 +1,44 @@
+"""What a person sees when the server is up: only what is true, and one thing to try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the banner says. `demo` is the e-mail and password of the demo account, None where there is none."""
+
+    url: str
+    graphiql: bool
+    engines: Sequence[tuple[str, str]]
+    worker: str
+    provider: str
+    data_dir: Path
+    demo: tuple[str, str] | None
+
+
+def banner(facts: Facts) -> str:
+    rows = [("Studio", f"{facts.url}/"), ("GraphQL", f"{facts.url}/graphql")]
+    if facts.graphiql:
+        rows.append(("GraphiQL", f"{facts.url}/graphiql"))
+    rows += [("Contract", f"{facts.url}/schema.graphql"), ("Health", f"{facts.url}/health")]
+    rows += [*facts.engines, ("Worker", facts.worker), ("Provider", facts.provider), ("Data", str(facts.data_dir))]
+    if facts.demo:
+        rows.append(("Demo", f"{facts.demo[0]}  {facts.demo[1]}"))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:<{width}}  {value}" for name, value in rows]
+    return "\n".join(["", "  Antiphon is up. Stop it with Ctrl-C.", "", *lines, "", f"  Try: {_try(facts)}", ""])
+
+
+def _try(facts: Facts) -> str:
+    if not facts.demo:
+        return f"curl -s {facts.url}/health"
+    email, password = facts.demo
+    query = (
+        f'mutation {{ login(input: {{email: \\"{email}\\", password: \\"{password}\\"}}) '
+        "{ session { accessToken } } }"
+    )
+    return f"""curl -s {facts.url}/graphql -H 'content-type: application/json' -d '{{"query": "{query}"}}'"""

@@ -1,0 +1,46 @@
+"""Structured logs: one JSON line an event in production, readable lines in development.
+
+Events are `noun.verb` in the past (`generation.finished`) with facts as keywords; request id, viewer id, job and attempt
+are bound at the edge. No prompt, token, e-mail or lyrics goes into a log.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+# Chatty at INFO: arq logs job arguments, httpx every request, alembic every step.
+QUIET = ("arq", "httpx", "httpcore", "alembic", "sqlalchemy", "uvicorn.access", "websockets")
+
+
+def configure_logs(*, json: bool, level: str = "INFO") -> None:
+    """Send both structlog and the standard library's loggers to stderr in one form."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=24)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    finish: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if json:
+        finish.append(structlog.processors.format_exc_info)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*finish, renderer]))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

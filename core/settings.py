@@ -1,0 +1,173 @@
+"""Every setting, read once from the environment. Nothing else in the product reads it.
+
+`read_settings` reports all that is malformed or missing at once, before anything starts. Secrets do not print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from domain.addresses import FetchAllow, parse_fetch_allow
+from domain.providers import ProviderName
+from domain.storage import parse_storage_url
+
+T = TypeVar("T")
+
+ENVIRONMENTS = ("development", "production")
+
+
+class SettingsRefused(Exception):
+    """The environment does not fit; `problems` has one sentence for each variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says. A URL that is None means: the embedded engine, or the folder in `data_dir`."""
+
+    env: str
+    host: str
+    port: int
+    data_dir: Path
+    public_url: str
+    default_provider: str
+    variants: int
+    compiled_reads: bool
+    cors_origins: tuple[str, ...] | None  # None: any localhost origin (development)
+    fetch_allow: FetchAllow
+    database_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    storage_url: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+
+    @property
+    def production(self) -> bool:
+        return self.env == "production"
+
+    @property
+    def media_store(self) -> str:
+        return self.storage_url or (self.data_dir / "media").as_uri()
+
+    @property
+    def embeds_engines(self) -> bool:
+        return self.database_url is None or self.redis_url is None
+
+
+class _Reader:
+    """Casts variables and keeps the complaints, so that all are told at once."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.problems: list[str] = []
+
+    def read(self, name: str, cast: Callable[[str], T], default: T) -> T:
+        text = self.environ.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return cast(text)
+        except ValueError as problem:
+            self.problems.append(f"{name} {problem}")
+            return default
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings that `environ` holds. Raises `SettingsRefused` with every problem in it."""
+    reader = _Reader(environ)
+    env = reader.read("ANTIPHON_ENV", _one_of(ENVIRONMENTS), "development")
+    host = reader.read("ANTIPHON_HOST", str, "127.0.0.1")
+    port = reader.read("ANTIPHON_PORT", _whole(0, 65535), 8000)
+    no_origins: tuple[str, ...] | None = () if env == "production" else None
+    settings = Settings(
+        env=env,
+        host=host,
+        port=port,
+        data_dir=reader.read("ANTIPHON_DATA_DIR", lambda text: Path(text).expanduser(), Path(".antiphon")).absolute(),
+        public_url=reader.read("PUBLIC_URL", _url("http", "https"), f"http://{_bracketed(host)}:{port}"),
+        default_provider=reader.read("DEFAULT_PROVIDER", _one_of(tuple(ProviderName)), "synth"),
+        variants=reader.read("ANTIPHON_VARIANTS", _whole(1, 8), 2),
+        compiled_reads=reader.read("ANTIPHON_COMPILED_READS", _one_of(("on", "off")), "on") == "on",
+        cors_origins=reader.read("ANTIPHON_CORS_ORIGINS", _origins, no_origins),
+        fetch_allow=reader.read("ANTIPHON_FETCH_ALLOW", parse_fetch_allow, parse_fetch_allow("")),
+        database_url=reader.read("DATABASE_URL", _url("postgresql", "postgres", "postgresql+asyncpg"), None),
+        redis_url=reader.read("REDIS_URL", _url("redis", "rediss"), None),
+        storage_url=reader.read("STORAGE_URL", _storage_url, None),
+        secret_key=reader.read("ANTIPHON_SECRET_KEY", _secret, None),
+    )
+    if settings.production and settings.secret_key is None and not _named(reader.problems, "ANTIPHON_SECRET_KEY"):
+        reader.problems.append(
+            "ANTIPHON_SECRET_KEY is required in production: set it to at least 32 random characters, "
+            "for example the output of `openssl rand -base64 48`"
+        )
+    if reader.problems:
+        raise SettingsRefused(reader.problems)
+    return settings
+
+
+def _named(problems: list[str], name: str) -> bool:
+    return any(problem.startswith(name) for problem in problems)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def cast(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}, not {text!r}")
+        return text.lower()
+
+    return cast
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def cast(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}, not {text!r}")
+        return int(text)
+
+    return cast
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def cast(text: str) -> str:
+        wanted = " or ".join(f"{scheme}://…" for scheme in schemes[:2])
+        parts = urlsplit(text)
+        if parts.scheme not in schemes or not parts.netloc:
+            raise ValueError(f"must be a URL like {wanted}")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("has a port that is not a number from 0 to 65535") from None
+        return text.rstrip("/")
+
+    return cast
+
+
+def _storage_url(text: str) -> str:
+    parse_storage_url(text)
+    return text
+
+
+def _secret(text: str) -> str:
+    # 32 characters of base64 hold 192 bits; shorter keys are words that people type.
+    if len(text) < 32:
+        raise ValueError("must have at least 32 random characters")
+    return text
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+            raise ValueError(f"must list origins like https://studio.example, not {origin!r}")
+    return origins
