@@ -1,0 +1,69 @@
+"""What a person asks a provider for: normal, validated, and comparable with what was asked before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from domain.errors import Refusal, invalid
+from domain.generations import MAX_IDEMPOTENCY_KEY, GenerationKind
+from domain.providers import Listing, check_duration, check_kind, check_model
+from domain.tracks import MAX_LYRICS, check_prompt, check_tags, check_text, check_title
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request for music, whatever its kind. Times in seconds; `provider` is a name of the catalogue."""
+
+    kind: GenerationKind
+    provider: str
+    prompt: str
+    title: str | None = None
+    lyrics: str | None = None
+    tags: tuple[str, ...] = ()
+    instrumental: bool = False
+    model: str | None = None
+    duration_seconds: float | None = None
+    seed: int | None = None
+    source_version_id: str | None = None
+    continue_at_seconds: float | None = None
+    strength: float | None = None
+    stem_mode: str | None = None
+
+    @property
+    def request_hash(self) -> bytes:
+        """Equal for equal requests: how the same idempotency key with another body is noticed."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).digest()
+
+
+def check_ask(ask: Ask, catalog: Mapping[str, Listing], idempotency_key: str | None) -> list[Refusal]:
+    """Everything that does not fit, each with its field; empty when the provider can be asked."""
+    problems = check_prompt(ask.prompt)
+    problems += check_title(ask.title)
+    problems += check_tags(ask.tags)
+    problems += check_text(ask.lyrics, MAX_LYRICS, "lyrics")
+    problems += check_key(idempotency_key)
+    listing = catalog[ask.provider]
+    if listing.unavailable_because is not None:
+        return [
+            *problems,
+            invalid(f"{ask.provider} cannot be used here: {listing.unavailable_because}", "provider"),
+        ]
+    problems += check_kind(listing, ask.kind)
+    problems += check_model(listing, ask.model)
+    problems += check_duration(listing, ask.duration_seconds)
+    return problems
+
+
+def check_key(idempotency_key: str | None) -> list[Refusal]:
+    if idempotency_key is None or 0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
+        return []
+    return [invalid(f"An idempotency key has 1 to {MAX_IDEMPOTENCY_KEY} characters.", "idempotencyKey")]
+
+
+def request_params(ask: Ask, *, seed: int, variants: int) -> dict[str, Any]:
+    """What is stored with the generation: the whole request, with the seed that was drawn when none was given."""
+    return {**asdict(ask), "seed": ask.seed if ask.seed is not None else seed, "variants": variants}
