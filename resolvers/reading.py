@@ -1,0 +1,55 @@
+"""Generic reads that every type of the schema shares: rows by id, rows below a parent. Row-level security does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import func, inspect, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from models.base import Row
+from resolvers.context import Context
+from resolvers.pages import Order, Page, PageArgs, read_pages
+
+R = TypeVar("R", bound=Row)
+
+
+async def rows_by_id(ctx: Context, kind: type[R], ids: Sequence[UUID]) -> list[R | None]:
+    """The rows with these ids, in their order; None for what the viewer may not see or what does not exist."""
+    key = inspect(kind).primary_key[0]
+    name = str(key.key)
+    async with ctx.db.read(ctx.viewer) as session:
+        rows = (await session.scalars(select(kind).where(key.in_(ids)))).all()
+    found = {getattr(row, name): row for row in rows}
+    return [found.get(id) for id in ids]
+
+
+async def rows_below(
+    ctx: Context, parent: InstrumentedAttribute[UUID], ids: Sequence[UUID], order: Order
+) -> list[list[Any]]:
+    """All rows whose `parent` column is one of `ids`, a list for each, in `order`."""
+    columns = [column.desc() if order.descending else column.asc() for column in order.columns]
+    async with ctx.db.read(ctx.viewer) as session:
+        rows = await session.scalars(select(parent.class_).where(parent.in_(ids)).order_by(*columns))
+        found: dict[UUID, list[Any]] = {id: [] for id in ids}
+        for row in rows:
+            found[getattr(row, parent.key)].append(row)
+    return [found[id] for id in ids]
+
+
+async def pages_below(
+    ctx: Context, parent: InstrumentedAttribute[UUID], ids: Sequence[UUID], *, order: Order, args: PageArgs
+) -> list[Page[Any]]:
+    """The same page of children for each of `ids`."""
+    async with ctx.db.read(ctx.viewer) as session:
+        pages = await read_pages(session, parent, ids, order=order, args=args)
+    return [pages[id] for id in ids]
+
+
+async def count_below(ctx: Context, parent: InstrumentedAttribute[UUID], id: UUID) -> int:
+    """How many rows the viewer sees whose `parent` column is `id`."""
+    async with ctx.db.read(ctx.viewer) as session:
+        counted = select(func.count()).select_from(parent.class_).where(parent == id)
+        return (await session.scalars(counted)).one()

@@ -1,0 +1,142 @@
+"""Tracks: the library, and what an owner may change about a track."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+
+from core.db import ReadSession, Transaction
+from domain.errors import Refusal, Refused, conflict, invalid, not_found
+from domain.tracks import UNDELETE, Visibility, check_tags, check_title
+from models.events import EventKind, announce
+from models.tracks import Track, touch
+from models.versions import Version
+from resolvers.context import Context
+from resolvers.pages import Order, Page, PageArgs, read_page
+
+NEWEST = Order("newest", (Track.created_at, Track.id), descending=True)
+OLDEST = Order("oldest", (Track.created_at, Track.id), descending=False)
+
+
+@dataclass(frozen=True)
+class Library:
+    """Which tracks a list shows. `public` lists everybody's public ones; otherwise the viewer's own."""
+
+    public: bool = False
+    deleted: bool = False
+    statuses: tuple[str, ...] | None = None
+
+
+async def list_tracks(ctx: Context, library: Library, order: Order, args: PageArgs) -> Page[Track]:
+    """A page of tracks. Nobody in particular sees what is public."""
+    async with ctx.db.read(ctx.viewer) as session:
+        return await read_page(session, _in_library(ctx, library), order, args)
+
+
+async def count_tracks(ctx: Context, library: Library) -> int:
+    async with ctx.db.read(ctx.viewer) as session:
+        counted = select(func.count()).select_from(_in_library(ctx, library).subquery())
+        return (await session.scalars(counted)).one()
+
+
+def _in_library(ctx: Context, library: Library) -> Select[Track]:
+    statement = select(Track)
+    if library.public or not ctx.viewer.signed_in:
+        statement = statement.where(Track.visibility == Visibility.PUBLIC, Track.deleted_at.is_(None))
+    else:
+        in_bin = Track.deleted_at.is_not(None) if library.deleted else Track.deleted_at.is_(None)
+        statement = statement.where(Track.user_id == ctx.viewer.user_id, in_bin)
+    if library.statuses is not None:
+        statement = statement.where(Track.status.in_(library.statuses))
+    return statement
+
+
+@dataclass(frozen=True)
+class TrackChanges:
+    """What an owner changes: only the fields present in `values` (keys: title, tags, visibility)."""
+
+    values: dict[str, Any]
+    expected_revision: int | None = None
+
+
+async def update_track(ctx: Context, track_id: UUID, changes: TrackChanges) -> Track:
+    """Change a track, if it still stands at the revision that the caller saw."""
+    if problems := _check_changes(changes.values):
+        raise Refused(problems)
+    async with ctx.db.begin(ctx.viewer) as tx:
+        track = await _own(ctx, tx, track_id)
+        expected = changes.expected_revision
+        if expected is not None and expected != track.revision:
+            raise conflict(
+                f"The track is at revision {track.revision}, not {expected}; look at it and try again.",
+                track,
+                "expectedRevision",
+            )
+        return await _changed(tx, track, **changes.values)
+
+
+async def set_primary_version(ctx: Context, track_id: UUID, version_id: UUID) -> Track:
+    """Choose which version stands for the track."""
+    async with ctx.db.begin(ctx.viewer) as tx:
+        track = await _own(ctx, tx, track_id)
+        belongs = select(Version.id).where(Version.id == version_id, Version.track_id == track_id)
+        if await tx.scalar(belongs) is None:
+            raise not_found("version of this track", "versionId")
+        if track.primary_version_id == version_id:
+            return track
+        return await _changed(tx, track, primary_version_id=version_id)
+
+
+async def delete_track(ctx: Context, track_id: UUID) -> Track:
+    """Put a track, and with it all that belongs to it, into the bin. Twice is once."""
+    async with ctx.db.begin(ctx.viewer) as tx:
+        track = await _own(ctx, tx, track_id, deleted=None)
+        if track.deleted_at is not None:
+            return track
+        await announce(tx, EventKind.DELETED, user_id=track.user_id, track_id=track.id)
+        return await touch(tx, track.id, deleted_at=func.now()) or track
+
+
+async def restore_track(ctx: Context, track_id: UUID) -> Track:
+    """Take a track out of the bin, as long as it is kept there. Twice is once."""
+    async with ctx.db.begin(ctx.viewer) as tx:
+        track = await _own(ctx, tx, track_id, deleted=None)
+        if track.deleted_at is None:
+            return track
+        if track.deleted_at + UNDELETE < ctx.clock():
+            raise not_found("track", "trackId")
+        await announce(tx, EventKind.CREATED, user_id=track.user_id, track_id=track.id)
+        return await touch(tx, track.id, deleted_at=None) or track
+
+
+async def _changed(tx: Transaction, track: Track, **values: Any) -> Track:
+    await announce(tx, EventKind.UPDATED, user_id=track.user_id, track_id=track.id)
+    return await touch(tx, track.id, **values) or track
+
+
+async def _own(
+    ctx: Context, tx: Transaction | ReadSession, track_id: UUID, *, deleted: datetime | bool | None = False
+) -> Track:
+    """The viewer's own track, locked for the change. Public tracks of others can be read, so ownership is asked here."""
+    statement = select(Track).where(Track.id == track_id, Track.user_id == ctx.viewer.user_id).with_for_update()
+    if deleted is False:
+        statement = statement.where(Track.deleted_at.is_(None))
+    track = await tx.scalar(statement)
+    if track is None:
+        raise not_found("track", "trackId")
+    return track
+
+
+def _check_changes(values: dict[str, Any]) -> list[Refusal]:
+    problems: list[Refusal] = []
+    if "title" in values:
+        if values["title"] is None:
+            problems.append(invalid("A track always has a title; leave it out to keep the present one.", "title"))
+        problems += check_title(values["title"])
+    if "tags" in values:
+        problems += check_tags(tuple(values["tags"]))
+    return problems
