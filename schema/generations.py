@@ -1,0 +1,146 @@
+"""Generations: one request to a provider, from asking to having.
+
+Rows in `models/generations.py`, what happens now in `resolvers/generations.py`, later in `jobs/generations.py`, the rules
+in `domain/generations.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from domain.errors import not_found
+from domain.generations import GenerationKind, GenerationStatus
+from domain.providers import ProviderName
+from models.generations import Generation as GenerationRow
+from models.tracks import Track as TrackRow
+from models.versions import Version as VersionRow
+from resolvers import generations
+from resolvers.pages import Order
+from schema.context import Info, Show
+from schema.errors import UserError
+from schema.fields import SignedIn, mutation
+from schema.ids import row_id
+from schema.nodes import Node
+from schema.versions import TrackVersion
+
+if TYPE_CHECKING:
+    from schema.tracks import Track
+
+strawberry.enum(GenerationKind, description="What is asked of the provider.")
+strawberry.enum(GenerationStatus, description="Where it stands. The last three are final, but for a retry.")
+strawberry.enum(ProviderName, description="Who makes the music.")
+
+BY_VARIANT = Order("variant", (VersionRow.variant,), descending=False)
+
+
+@strawberry.type(description="Why a generation failed.")
+class GenerationError:
+    code: str = strawberry.field(
+        description="BAD_REQUEST, MODERATED, CREDITS_EXHAUSTED, PROVIDER_UNAVAILABLE, PROVIDER_FAILED, RATE_LIMITED, "
+        "BAD_OUTPUT, TIMEOUT or INTERNAL."
+    )
+    message: str = strawberry.field(description="Written for the person who asked.")
+    retryable: bool = strawberry.field(description="Whether `retryGeneration` may do better.")
+
+
+@strawberry.type(description="One request to a provider. Its owner alone sees it.")
+class Generation(Node):
+    kind: GenerationKind = strawberry.field(description="What was asked for.")
+    status: GenerationStatus = strawberry.field(description="Where it stands.")
+    progress: float = strawberry.field(description="From 0 to 1; never falls within an attempt series.")
+    provider: ProviderName = strawberry.field(description="Who makes it.")
+    model: str | None = strawberry.field(description="The provider's model; null for the provider's own choice.")
+    attempts: int = strawberry.field(description="How often the provider has been asked.")
+    queue_position: int | None = strawberry.field(
+        description="How many are before it at the provider; null when the provider does not say."
+    )
+    created_at: datetime = strawberry.field(description="When it was asked for.")
+    started_at: datetime | None = strawberry.field(description="When a worker took it up; null before.")
+    completed_at: datetime | None = strawberry.field(description="When it ended, however it ended; null before.")
+
+    @strawberry.field(description="Why it failed; null unless it did.")
+    def error(self) -> GenerationError | None:
+        row: GenerationRow = self.row
+        if row.error_code is None:
+            return None
+        return GenerationError(
+            code=row.error_code, message=row.error_message or "", retryable=bool(row.error_retryable)
+        )
+
+    @strawberry.field(description="The seed that makes it again: pass it to `generateTrack` with the same words.")
+    def seed(self) -> int:
+        return int(self.row.params["seed"])
+
+    @strawberry.field(description="The track that it is for.")
+    async def track(self, info: Info) -> Annotated[Track, strawberry.lazy("schema.tracks")]:
+        track: Track = info.context.show(await info.context.read.one(TrackRow, self.row.track_id))
+        return track
+
+    @strawberry.field(description="What it has given; empty before it is completed.")
+    async def versions(self, info: Info) -> list[TrackVersion]:
+        rows = await info.context.read.below(VersionRow.generation_id, self.row.id, BY_VARIANT)
+        return [TrackVersion.of(row) for row in rows]
+
+
+@strawberry.type(description="The generation and its track, or what was wrong.")
+class GenerationPayload:
+    track: Annotated[Track, strawberry.lazy("schema.tracks")] | None = strawberry.field(
+        default=None, description="Null when there are errors."
+    )
+    generation: Generation | None = strawberry.field(default=None, description="Null when there are errors.")
+    errors: list[UserError] = strawberry.field(default_factory=list, description="What to put right; empty on success.")
+
+    @classmethod
+    def of(cls, asked: generations.Asked, show: Show) -> GenerationPayload:
+        return cls(track=show(asked.track), generation=Generation.of(asked.generation))
+
+
+@strawberry.input(description="Which generation to cancel.")
+class CancelGenerationInput:
+    generation_id: strawberry.ID = strawberry.field(description="Its id.")
+
+
+@strawberry.input(description="Which generation to try again.")
+class RetryGenerationInput:
+    generation_id: strawberry.ID = strawberry.field(description="Its id.")
+
+
+@strawberry.type
+class GenerationQueries:
+    @strawberry.field(description="A generation of yours; null when there is none with this id.")
+    async def generation(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")]
+    ) -> Generation | None:
+        return Generation.maybe(await info.context.read.one(GenerationRow, row_id("Generation", id)))
+
+
+@strawberry.type
+class GenerationMutations:
+    @mutation(
+        allow=SignedIn,
+        description="Call a generation off. Twice is once. May answer NotFound, Conflict (it has ended already).",
+    )
+    async def cancel_generation(
+        self,
+        info: Info,
+        input: Annotated[CancelGenerationInput, strawberry.argument(description="Which one.")],
+    ) -> GenerationPayload:
+        if (id := row_id("Generation", input.generation_id)) is None:
+            raise not_found("generation", "generationId")
+        return GenerationPayload.of(await generations.cancel_generation(info.context.ctx, id), info.context.show)
+
+    @mutation(
+        allow=SignedIn,
+        description="Try a failed or canceled generation again. May answer NotFound, Conflict (it did not fail).",
+    )
+    async def retry_generation(
+        self,
+        info: Info,
+        input: Annotated[RetryGenerationInput, strawberry.argument(description="Which one.")],
+    ) -> GenerationPayload:
+        if (id := row_id("Generation", input.generation_id)) is None:
+            raise not_found("generation", "generationId")
+        return GenerationPayload.of(await generations.retry_generation(info.context.ctx, id), info.context.show)

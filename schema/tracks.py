@@ -1,0 +1,329 @@
+"""Tracks: songs, from the words that asked for them to the takes that play.
+
+Rows in `models/tracks.py`, what happens now in `resolvers/tracks.py` and `resolvers/generations.py`, later in
+`jobs/generations.py`, the rules in `domain/tracks.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+import strawberry
+
+from domain.errors import not_found
+from domain.generations import GenerationKind, GenerationStatus
+from domain.providers import ProviderName
+from domain.requests import Ask
+from domain.tracks import Visibility, normal_tags
+from models.accounts import Profile as ProfileRow
+from models.generations import Generation as GenerationRow
+from models.media import MediaObject
+from models.tracks import Track as TrackRow
+from models.versions import Version as VersionRow
+from resolvers import generations, reading, tracks
+from resolvers.pages import Order, page_args
+from resolvers.tracks import Library, TrackChanges
+from schema.accounts import PublicProfile
+from schema.connections import After, Before, Connection, First, Last, connect
+from schema.context import Info
+from schema.errors import UserError
+from schema.fields import SignedIn, mutation
+from schema.generations import Generation
+from schema.ids import row_id
+from schema.nodes import Node
+from schema.versions import DEFAULT_POINTS, Points, TrackVersion, audio_url, waveform
+
+strawberry.enum(Visibility, description="Who may see a track: its owner, whoever has its id, everybody.")
+
+BY_NUMBER = Order("number", (VersionRow.number, VersionRow.variant), descending=False)
+LATEST = Order("latest", (GenerationRow.id,), descending=True)
+
+
+@strawberry.type(description="A song.")
+class Track(Node):
+    title: str = strawberry.field(description="Its title; made from the prompt when none was given.")
+    prompt: str = strawberry.field(description="The words that asked for it, as they were written.")
+    lyrics: str | None = strawberry.field(description="The words to be sung; null when there are none.")
+    tags: list[str] = strawberry.field(description="Style words.")
+    instrumental: bool = strawberry.field(description="Whether it was asked for without voice.")
+    status: GenerationStatus = strawberry.field(
+        description="COMPLETED once there is a version to play; before, where its newest generation stands."
+    )
+    visibility: Visibility = strawberry.field(description="Who may see it.")
+    provider: ProviderName | None = strawberry.field(description="Who made it; null for what was not generated.")
+    model: str | None = strawberry.field(description="The provider's model; null when there was none to choose.")
+    like_count: int = strawberry.field(description="How many like it.")
+    play_count: int = strawberry.field(description="How often it was played.")
+    revision: int = strawberry.field(description="Rises with every change; see `updateTrack(expectedRevision)`.")
+    created_at: datetime = strawberry.field(description="When it was asked for.")
+    updated_at: datetime = strawberry.field(description="When it last changed.")
+    deleted_at: datetime | None = strawberry.field(description="When it was put into the bin; null when it was not.")
+
+    @strawberry.field(description="The version that stands for the track; null until there is one.")
+    async def primary_version(self, info: Info) -> TrackVersion | None:
+        return TrackVersion.maybe(await self._primary(info))
+
+    @strawberry.field(description="The primary version's signed URL, good for an hour or two; null until there is one.")
+    async def audio_url(self, info: Info) -> str | None:
+        version = await self._primary(info)
+        return await audio_url(info, version.media_id) if version else None
+
+    @strawberry.field(description="A signed URL of the cover; null until there is one.")
+    async def cover_url(self, info: Info) -> str | None:
+        return await audio_url(info, self.row.cover_media_id)
+
+    @strawberry.field(description="How long the primary version plays; null until there is one.")
+    async def duration_seconds(self, info: Info) -> float | None:
+        version = await self._primary(info)
+        return version.duration_ms / 1000 if version else None
+
+    @strawberry.field(description="The primary version's peaks from 0 to 1, for drawing; null until there is one.")
+    async def waveform(self, info: Info, points: Points = DEFAULT_POINTS) -> list[float] | None:
+        version = await self._primary(info)
+        media = await info.context.read.one(MediaObject, version.media_id) if version else None
+        return waveform(media, points)
+
+    @strawberry.field(description="All takes, by number and variant.")
+    async def versions(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[TrackVersion]:
+        args = page_args(first, after, last, before)
+        page = await info.context.read.page(VersionRow.track_id, self.row.id, order=BY_NUMBER, args=args)
+        count = partial(reading.count_below, info.context.ctx, VersionRow.track_id, self.row.id)
+        return connect(TrackVersion, page, count)
+
+    @strawberry.field(description="What providers were asked for, newest first. Only the owner sees any.")
+    async def generations(self, info: Info, first: First = None, after: After = None) -> Connection[Generation]:
+        args = page_args(first, after, None, None)
+        page = await info.context.read.page(GenerationRow.track_id, self.row.id, order=LATEST, args=args)
+        count = partial(reading.count_below, info.context.ctx, GenerationRow.track_id, self.row.id)
+        return connect(Generation, page, count)
+
+    @strawberry.field(description="Whose it is.")
+    async def owner(self, info: Info) -> PublicProfile:
+        return PublicProfile.of(await info.context.read.one(ProfileRow, self.row.user_id))
+
+    async def _primary(self, info: Info) -> VersionRow | None:
+        version: VersionRow | None = await info.context.read.one(VersionRow, self.row.primary_version_id)
+        return version
+
+
+@strawberry.enum(description="How a list of tracks is sorted.")
+class TrackOrder(Enum):
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+ORDERS = {TrackOrder.NEWEST: tracks.NEWEST, TrackOrder.OLDEST: tracks.OLDEST}
+
+
+@strawberry.enum(description="Whose tracks a list shows.")
+class TrackScope(Enum):
+    MINE = "mine"
+    PUBLIC = "public"
+
+
+@strawberry.input(description="Which tracks a list shows.")
+class TrackFilter:
+    scope: TrackScope | None = strawberry.field(
+        default=None,
+        description="Your own (also when null), or everybody's public ones. Without a sign-in always the latter.",
+    )
+    status: list[GenerationStatus] | None = strawberry.field(
+        default=None, description="Only those that stand so; null for all."
+    )
+    deleted: bool | None = strawberry.field(default=False, description="Your bin instead of your library.")
+
+
+@strawberry.input(description="What the music shall be.")
+class GenerateTrackInput:
+    prompt: str = strawberry.field(description="Say it in words, up to 3,000 characters.")
+    title: str | None = strawberry.field(default=None, description="Up to 100 characters; null to have one made.")
+    lyrics: str | None = strawberry.field(default=None, description="Words to sing, up to 5,000 characters.")
+    tags: list[str] | None = strawberry.field(default=None, description="Up to 20 style words of up to 50 characters.")
+    instrumental: bool | None = strawberry.field(default=False, description="No voice.")
+    provider: ProviderName | None = strawberry.field(default=None, description="Who makes it; null for the default.")
+    model: str | None = strawberry.field(
+        default=None, description="One of the provider's models; null for its default."
+    )
+    duration_seconds: float | None = strawberry.field(
+        default=None, description="How long it shall be; null for the provider's usual length."
+    )
+    seed: int | None = strawberry.field(default=None, description="The same seed and words make the same music.")
+    idempotency_key: str | None = strawberry.field(
+        default=None,
+        description="The same key again answers with what was made the first time, and makes nothing new.",
+    )
+
+
+@strawberry.type(description="The new track and its generation, or what was wrong.")
+class GenerateTrackPayload:
+    track: Track | None = strawberry.field(default=None, description="Null when there are errors.")
+    generation: Generation | None = strawberry.field(default=None, description="Null when there are errors.")
+    errors: list[UserError] = strawberry.field(default_factory=list, description="What to put right; empty on success.")
+
+
+@strawberry.type(description="The track as it stands now, or what was wrong.")
+class TrackPayload:
+    track: Track | None = strawberry.field(default=None, description="Null when there are errors.")
+    errors: list[UserError] = strawberry.field(default_factory=list, description="What to put right; empty on success.")
+
+
+@strawberry.input(description="What to change; a field that is left out stays as it is.")
+class UpdateTrackInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track.")
+    title: strawberry.Maybe[str] = strawberry.field(description="A new title.")
+    tags: strawberry.Maybe[list[str] | None] = strawberry.field(
+        description="New tags in place of the old; null clears."
+    )
+    visibility: strawberry.Maybe[Visibility] = strawberry.field(description="Who may see it from now on.")
+    expected_revision: int | None = strawberry.field(
+        default=None,
+        description="Change it only if this is its revision; otherwise Conflict shows how it stands.",
+    )
+
+
+@strawberry.input(description="Which version shall stand for the track.")
+class SetPrimaryVersionInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track.")
+    version_id: strawberry.ID = strawberry.field(description="One of its versions.")
+
+
+@strawberry.input(description="Which track goes into the bin.")
+class DeleteTrackInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track.")
+
+
+@strawberry.input(description="Which track comes out of the bin.")
+class RestoreTrackInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track.")
+
+
+@strawberry.type
+class TrackQueries:
+    @strawberry.field(
+        description="A track that you may see; null when there is none with this id, or it is in the bin."
+    )
+    async def track(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")]
+    ) -> Track | None:
+        row = await info.context.read.one(TrackRow, row_id("Track", id))
+        return None if row is None or row.deleted_at is not None else Track.of(row)
+
+    @strawberry.field(description="Your library, your bin, or everybody's public tracks; see the filter.")
+    async def tracks(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: Annotated[
+            TrackFilter | None, strawberry.argument(description="Which ones; null for your library.")
+        ] = None,
+        order_by: Annotated[
+            TrackOrder | None, strawberry.argument(description="How they are sorted; null for the newest first.")
+        ] = None,
+    ) -> Connection[Track]:
+        chosen = filter or TrackFilter()
+        library = Library(
+            public=chosen.scope is TrackScope.PUBLIC,
+            deleted=bool(chosen.deleted),
+            statuses=tuple(chosen.status) if chosen.status is not None else None,
+        )
+        args = page_args(first, after, last, before)
+        page = await tracks.list_tracks(info.context.ctx, library, ORDERS[order_by or TrackOrder.NEWEST], args)
+        return connect(Track, page, partial(tracks.count_tracks, info.context.ctx, library))
+
+
+@strawberry.type
+class TrackMutations:
+    @mutation(
+        allow=SignedIn,
+        description="Ask for a track. It answers at once; follow it with `trackUpdates`. May answer InvalidInput, Conflict "
+        "(the idempotency key was used for something else).",
+    )
+    async def generate_track(
+        self,
+        info: Info,
+        input: Annotated[GenerateTrackInput, strawberry.argument(description="What the music shall be.")],
+    ) -> GenerateTrackPayload:
+        ask = _ask(input, info.context.ctx.default_provider)
+        made = await generations.generate_track(info.context.ctx, ask, idempotency_key=input.idempotency_key)
+        return GenerateTrackPayload(track=Track.of(made.track), generation=Generation.of(made.generation))
+
+    @mutation(
+        allow=SignedIn,
+        description="Change a track of yours. May answer InvalidInput, NotFound, Conflict (revision).",
+    )
+    async def update_track(
+        self, info: Info, input: Annotated[UpdateTrackInput, strawberry.argument(description="The changes.")]
+    ) -> TrackPayload:
+        changes = TrackChanges(_changes(input), input.expected_revision)
+        row = await tracks.update_track(info.context.ctx, _track_id(input.track_id), changes)
+        return TrackPayload(track=Track.of(row))
+
+    @mutation(allow=SignedIn, description="Choose the version that stands for a track. May answer NotFound.")
+    async def set_primary_version(
+        self,
+        info: Info,
+        input: Annotated[SetPrimaryVersionInput, strawberry.argument(description="The choice.")],
+    ) -> TrackPayload:
+        version_id = row_id("TrackVersion", input.version_id)
+        if version_id is None:
+            raise not_found("version of this track", "versionId")
+        row = await tracks.set_primary_version(info.context.ctx, _track_id(input.track_id), version_id)
+        return TrackPayload(track=Track.of(row))
+
+    @mutation(
+        allow=SignedIn,
+        description="Put a track into the bin, where it can be restored for 30 days. Twice is once. May answer NotFound.",
+    )
+    async def delete_track(
+        self, info: Info, input: Annotated[DeleteTrackInput, strawberry.argument(description="Which track.")]
+    ) -> TrackPayload:
+        return TrackPayload(track=Track.of(await tracks.delete_track(info.context.ctx, _track_id(input.track_id))))
+
+    @mutation(allow=SignedIn, description="Take a track out of the bin. Twice is once. May answer NotFound.")
+    async def restore_track(
+        self, info: Info, input: Annotated[RestoreTrackInput, strawberry.argument(description="Which track.")]
+    ) -> TrackPayload:
+        return TrackPayload(track=Track.of(await tracks.restore_track(info.context.ctx, _track_id(input.track_id))))
+
+
+def _track_id(id: strawberry.ID) -> UUID:
+    found = row_id("Track", id)
+    if found is None:
+        raise not_found("track", "trackId")
+    return found
+
+
+def _ask(input: GenerateTrackInput, default_provider: str) -> Ask:
+    return Ask(
+        kind=GenerationKind.GENERATE,
+        provider=(input.provider or ProviderName(default_provider)).value,
+        prompt=input.prompt,
+        title=input.title,
+        lyrics=input.lyrics,
+        tags=normal_tags(input.tags),
+        instrumental=bool(input.instrumental),
+        model=input.model,
+        duration_seconds=input.duration_seconds,
+        seed=input.seed,
+    )
+
+
+def _changes(input: UpdateTrackInput) -> dict[str, Any]:
+    """The fields that were given, null included."""
+    given: dict[str, Any] = {}
+    if input.title is not None:
+        given["title"] = input.title.value
+    if input.tags is not None:
+        given["tags"] = list(normal_tags(input.tags.value))
+    if input.visibility is not None:
+        given["visibility"] = input.visibility.value
+    return given
