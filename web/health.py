@@ -1,0 +1,45 @@
+"""`/health`: which parts answer. 200 as long as the database does, since reads and writes then work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+Check = Callable[[], Awaitable[bool]]
+
+# A part that needs longer than this is as good as down for whoever waits for it.
+PATIENCE = 2.0
+
+
+async def ask(check: Check) -> bool:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await check()
+    except Exception:
+        return False
+
+
+async def ask_all(checks: Mapping[str, Check]) -> dict[str, bool]:
+    answers = await asyncio.gather(*(ask(check) for check in checks.values()))
+    return dict(zip(checks, answers, strict=True))
+
+
+def health_route(checks: Mapping[str, Check]) -> Route:
+    """`checks` has `database`, `redis`, `storage` and `worker`."""
+
+    async def health(request: Request) -> JSONResponse:
+        up = await ask_all(checks)
+        return JSONResponse(
+            {
+                "status": "healthy" if all(up.values()) else "degraded",
+                "services": {name: "up" if answers else "down" for name, answers in up.items()},
+            },
+            status_code=200 if up["database"] else 503,
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return Route("/health", health)
