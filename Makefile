@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-emit-index-url
 ARGS   ?=
 
 .PHONY: help run test lint bench schema lock clean
@@ -30,10 +31,8 @@ schema: $(VENV)/runtime  ## rewrite schema.graphql
 	@mv schema.graphql.new schema.graphql
 
 lock: $(UV)              ## resolve the dependencies anew: versions and hashes, no addresses
-	$(UV) pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --upgrade \
-	  pyproject.toml -o requirements.lock
-	$(UV) pip compile -q --universal --generate-hashes --no-header --no-emit-index-url --upgrade \
-	  --group dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) --upgrade --group dev pyproject.toml -o requirements-dev.lock
+	$(COMPILE) --upgrade -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean:                   ## remove what was installed; data stays
 	rm -rf $(VENV) .tools

@@ -77,15 +77,15 @@ def peaks(path: Path, points: int = STORED_POINTS) -> bytes | None:
         loudest = np.zeros(points, dtype=np.float32)
         position = 0
         for block in _blocks(sound):
-            loud = np.abs(np.nan_to_num(block)).max(axis=1)[: frames - position]
+            loud = np.abs(block[: frames - position])
             if not len(loud):
                 break
             first, last = position * points // frames, (position + len(loud) - 1) * points // frames
             # A point begins at the first frame f with f * points // frames == point.
             starts = [-(-point * frames // points) - position for point in range(first, last + 1)]
             starts[0] = 0
-            shares = np.maximum.reduceat(loud, starts)
-            loudest[first : last + 1] = np.maximum(loudest[first : last + 1], shares)
+            shares = np.fmax.reduce(np.fmax.reduceat(loud, starts), axis=1)  # fmax passes over what is no number
+            loudest[first : last + 1] = np.fmax(loudest[first : last + 1], shares)
             position += len(loud)
     return np.rint(np.clip(loudest, 0, 1) * FULL_SCALE).astype(np.uint8).tobytes()
 
