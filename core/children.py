@@ -91,8 +91,7 @@ class Child:
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        # What it left behind in its session goes with it. Before reaping: until then nobody else can get this
-        # number.
+        # What it left behind in its session goes with it; before it is reaped, while its number is still its own.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._ended.set_result(self._process.wait())

@@ -14,8 +14,7 @@ from core.children import Child, ChildEnded
 from core.datadir import CannotStart, DataDirectory, DiskIsFull, told_plainly
 from core.ports import PortIsTaken, is_free
 
-# The engine of a killed instance is told so by the kernel and needs 10 ms to some seconds to save its state
-# and end.
+# The kernel tells the engine of a killed instance, which needs 10 ms to some seconds to save its state.
 PREDECESSOR_SECONDS = 30.0
 LOOK_SECONDS = 0.01
 
@@ -28,7 +27,6 @@ LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLO
 
 # Nothing of the user's environment, as PGDATA or LC_ALL there would reach into the engines.
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/local/bin:/usr/bin:/bin"}
-
 
 # How PostgreSQL, initdb and Valkey mark a line that tells why they end.
 COMPLAINTS = ("FATAL", "PANIC", "error:", " # ")
@@ -135,7 +133,7 @@ class EngineLog:
         if "No space left on device" in text:
             return DiskIsFull(self.path.parent, shutil.disk_usage(self.path.parent).free)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        complaints = [line for line in lines if any(word in line for word in ("FATAL", "PANIC", "error:", " # "))]
+        complaints = [line for line in lines if any(mark in line for mark in COMPLAINTS)]
         return EngineFailed(self.engine, (complaints or lines or ["it said nothing"])[-1], self.path)
 
     def trim(self) -> None:

@@ -44,7 +44,11 @@ def connect_redis(url: str) -> ArqRedis:
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
         **tls(url),
     )
-    return ArqRedis(pool, job_serializer=encode_job, job_deserializer=decode_job, default_queue_name=QUEUE_NAME)
+    client = ArqRedis(
+        pool, job_serializer=encode_job, job_deserializer=decode_job, default_queue_name=QUEUE_NAME
+    )
+    client.auto_close_connection_pool = True  # the pool is nobody else's, so `aclose` ends its connections
+    return client
 
 
 async def enqueue(redis: ArqRedis, job: Job) -> None:

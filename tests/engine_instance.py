@@ -1,4 +1,4 @@
-"""A process with embedded engines, to be killed: `python -m tests.engine_instance DIRECTORY UID`.
+"""A process with embedded engines, to be killed: `python -m tests.engine_instance DIRECTORY UID [createdb]`.
 
 Prints one line of JSON, then works until its stdin is closed (an orderly stop) or it is killed. Everything is
 imported before the change of user, as root's Python may lie where that user cannot read.
@@ -36,9 +36,9 @@ def tell(facts: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
-async def serve(directory: Path) -> None:
+async def serve(directory: Path, *, createdb: bool) -> None:
     with open_data_dir(directory) as data:
-        engines = await start_engines(data, postgres=True, valkey=True)
+        engines = await start_engines(data, postgres=True, valkey=True, createdb=createdb)
         told = {"database_url": engines.database_url, "redis_url": engines.redis_url, "pids": engines.pids}
         tell(told)
         closed = asyncio.Event()
@@ -47,12 +47,12 @@ async def serve(directory: Path) -> None:
         await engines.stop()
 
 
-def main(directory: str, uid: str) -> None:
+def main(directory: str, uid: str, *options: str) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     if int(uid) != os.geteuid():
         become(int(uid))
     try:
-        asyncio.run(serve(Path(directory)))
+        asyncio.run(serve(Path(directory), createdb="createdb" in options))
     except CannotStart as reason:
         tell({"refused": str(reason), "kind": type(reason).__name__})
         sys.exit(1)

@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
-EXPOSED = ("X-Request-Id", "Content-Range", "Accept-Ranges", "ETag", "Retry-After")
+EXPOSED = ("X-Request-Id", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Retry-After")
 PREFLIGHT_SECONDS = 3600  # browsers keep the answer for at most two hours anyway
 
 

@@ -1,0 +1,108 @@
+"""One PostgreSQL and one Valkey for the whole run, a database for each xdist worker, a clean one for each test.
+
+The template database is built by the *migrations*, then cloned. TEST_DATABASE_URL and TEST_REDIS_URL name servers to
+use instead of the embedded ones; the role needs CREATEDB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from core.migrations import migrate
+from core.pool import WorkPool
+from tests.studio import Studio, open_studio
+
+TEMPLATE = "antiphon_template"
+ENGINES = pytest.StashKey[subprocess.Popen[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In the first process alone: engines and template. Workers inherit the addresses by the environment."""
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    if "TEST_DATABASE_URL" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="antiphon-tests-")
+        os.chmod(folder, 0o711)  # noqa: S103 -- as root the engines run under another user id
+        engines = subprocess.Popen(
+            [sys.executable, "-m", "tests.engine_instance", folder, str(os.geteuid()), "createdb"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert engines.stdout is not None
+        told = json.loads(engines.stdout.readline())
+        os.environ["TEST_DATABASE_URL"], os.environ["TEST_REDIS_URL"] = told["database_url"], told["redis_url"]
+        config.stash[ENGINES] = engines
+    asyncio.run(_make_template())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    engines = config.stash.get(ENGINES, None)
+    if engines is not None and engines.stdin is not None and engines.stdout is not None:
+        engines.stdin.close()
+        engines.wait(timeout=30)
+        engines.stdout.close()
+
+
+async def _make_template() -> None:
+    await _recreate(TEMPLATE)
+    await migrate(named_database(TEMPLATE))
+
+
+async def _recreate(name: str, template: str | None = None) -> None:
+    connection = await asyncpg.connect(os.environ["TEST_DATABASE_URL"])
+    await connection.execute(f'drop database if exists "{name}" with (force)')
+    await connection.execute(f'create database "{name}"' + (f' template "{template}"' if template else ""))
+    await connection.close()
+
+
+def named_database(name: str) -> str:
+    """The URL of a database of this name on the test server."""
+    return urlunsplit(urlsplit(os.environ["TEST_DATABASE_URL"])._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def database_url(worker_id: str) -> str:
+    """This xdist worker's own database, cloned from the template."""
+    name = f"antiphon_{worker_id}"
+    asyncio.run(_recreate(name, TEMPLATE))
+    return named_database(name)
+
+
+@pytest.fixture(scope="session")
+def redis_url(worker_id: str) -> str:
+    """This xdist worker's own numbered Redis database."""
+    number = int(worker_id.removeprefix("gw") or 0) + 1 if worker_id != "master" else 0
+    return urlunsplit(urlsplit(os.environ["TEST_REDIS_URL"])._replace(path=f"/{number}"))
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[WorkPool]:
+    """Child processes are dear to start, and what they do has no memory."""
+    pool = WorkPool(2)
+    yield pool
+    asyncio.run(pool.aclose())
+
+
+@pytest.fixture
+async def studio(database_url: str, redis_url: str, pool: WorkPool, tmp_path: Path) -> AsyncIterator[Studio]:
+    """The product in this process, on empty tables: the API, and a worker whose queue is drained on demand."""
+    async with AsyncExitStack() as stack:
+        yield await open_studio(stack, database_url, redis_url, pool=pool, folder=tmp_path)
