@@ -18,6 +18,8 @@ from graphql import (
     print_schema,
 )
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from domain.errors import RequestCode, RequestFailed
 from models.accounts import User as UserRow
@@ -45,6 +47,9 @@ NODE_TYPES: Mapping[str, tuple[type[Row], type[Node]]] = {
     "Stem": (StemRow, Stem),
     "Generation": (GenerationRow, Generation),
 }
+
+# Strawberry checks these two kinds of input by rules of its own, beside the specified ones.
+RULES = (MaybeNullValidationRule, OneOfInputValidationRule)
 
 MAX_NODES = 100  # as many as a page has
 

@@ -32,7 +32,7 @@ from providers.storage import Storage, open_storage
 from resolvers import status
 from resolvers.context import Context
 from resolvers.media import find_media
-from schema.build import NODE_TYPES, build_schema, print_sdl
+from schema.build import NODE_TYPES, RULES, build_schema, print_sdl
 from schema.context import RequestContext
 from schema.cost import Limits
 from schema.execution import Execution
@@ -136,7 +136,7 @@ def _door(settings: Settings, context: Context, streams: Streams) -> Door:
 
     describe = partial(describe_errors, outages=(DatabaseUnavailable,))
     return Door(
-        execution=Execution(build_schema(), limits=Limits(), describe=describe),
+        execution=Execution(build_schema(), limits=Limits(), describe=describe, rules=RULES),
         make_context=make_context,
         streams=streams,
         allow_origin=origin_rule(settings.cors_origins, settings.public_url),
