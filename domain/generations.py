@@ -76,6 +76,13 @@ class StemKind(StrEnum):
     OTHER = "OTHER"
 
 
+class StemMode(StrEnum):
+    """How a mix is taken apart."""
+
+    SEPARATE_VOCAL = "SEPARATE_VOCAL"  # voice and everything else
+    SPLIT_STEM = "SPLIT_STEM"  # as many parts as the provider knows
+
+
 class FailureCode(StrEnum):
     """Why a generation failed (`GenerationError.code`)."""
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from domain.errors import Refusal, invalid
-from domain.generations import MAX_IDEMPOTENCY_KEY, GenerationKind
+from domain.generations import MAX_IDEMPOTENCY_KEY, GenerationKind, StemMode
 from domain.providers import Listing, check_duration, check_kind, check_model
 from domain.tracks import MAX_LYRICS, check_prompt, check_tags, check_text, check_title
 
@@ -55,6 +55,20 @@ def check_ask(ask: Ask, catalog: Mapping[str, Listing], idempotency_key: str | N
     problems += check_kind(listing, ask.kind)
     problems += check_model(listing, ask.model)
     problems += check_duration(listing, ask.duration_seconds)
+    return problems
+
+
+def check_derivation(ask: Ask, catalog: Mapping[str, Listing], source_seconds: float) -> list[Refusal]:
+    """What does not fit in a request that starts from a version of `source_seconds`."""
+    problems = []
+    at, strength = ask.continue_at_seconds, ask.strength
+    if at is not None and not 0 < at <= source_seconds:
+        problems.append(invalid(f"Continue at a moment after 0 and up to {source_seconds:g} seconds.", "continueAt"))
+    if strength is not None and not 0 <= strength <= 1:
+        problems.append(invalid("The strength is a number from 0 (as it was) to 1 (all new).", "strength"))
+    listing = catalog.get(ask.provider)
+    if ask.stem_mode == StemMode.SEPARATE_VOCAL and listing is not None and not listing.capabilities.sings:
+        problems.append(invalid(f"{ask.provider} does not sing, so there is no voice to separate.", "mode"))
     return problems
 
 

@@ -6,6 +6,7 @@ Each is one transaction: the rows say what shall happen, the worker is rung afte
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,15 +14,17 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from core.db import ReadSession, Transaction
-from domain.errors import Refused, conflict, not_found
-from domain.generations import RETRIES, AttemptState, GenerationStatus
-from domain.requests import Ask, check_ask, request_params
+from domain.errors import Refused, conflict, invalid, not_found
+from domain.generations import RETRIES, AttemptState, GenerationKind, GenerationStatus, StemMode
+from domain.requests import Ask, check_ask, check_derivation, request_params
 from domain.tracks import title_from
 from models import generations
 from models.events import EventKind, announce
 from models.generations import Attempt, Generation, follow, ring_for
 from models.tracks import Track
+from models.versions import Version
 from resolvers.context import Context
+from resolvers.tracks import own_track
 
 
 @dataclass(frozen=True)
@@ -32,23 +35,83 @@ class Asked:
     generation: Generation
 
 
+@dataclass(frozen=True)
+class Source:
+    """What to start from: a version of the viewer's own track, the primary one when none is named."""
+
+    track_id: UUID
+    version_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What shall be different. None means: as in the source. Times in seconds."""
+
+    kind: GenerationKind
+    prompt: str | None = None
+    tags: tuple[str, ...] | None = None
+    lyrics: str | None = None
+    continue_at_seconds: float | None = None
+    strength: float | None = None
+    stem_mode: StemMode | None = None
+
+
 class _KeyTaken(Exception):
     """Another request with the same idempotency key committed first; roll back and answer with its result."""
 
 
 async def generate_track(ctx: Context, ask: Ask, *, idempotency_key: str | None = None) -> Asked:
     """A new track and the generation that makes it. The same key and request again answer with the first result."""
+
+    async def new_track(tx: Transaction) -> Track:
+        track = _new_track(ctx, ask)
+        tx.add(track)
+        await tx.flush()
+        await announce(tx, EventKind.CREATED, user_id=track.user_id, track_id=track.id)
+        return track
+
+    return await _ask_once(ctx, ask, idempotency_key, new_track)
+
+
+async def derive_version(ctx: Context, source: Source, wish: Wish, *, idempotency_key: str | None = None) -> Asked:
+    """An extension, cover, remix or separation of a version of the viewer's own track, by whoever made that version."""
+    async with ctx.db.read(ctx.viewer) as session:
+        track, version, made_by = await _find_source(ctx, session, source)
+    ask = Ask(
+        kind=wish.kind,
+        provider=made_by.provider,
+        model=made_by.model,
+        prompt=wish.prompt or track.prompt,
+        lyrics=wish.lyrics,
+        tags=tuple(track.tags) if wish.tags is None else wish.tags,
+        instrumental=track.instrumental,
+        source_version_id=str(version.id),
+        continue_at_seconds=wish.continue_at_seconds,
+        strength=wish.strength,
+        stem_mode=wish.stem_mode,
+    )
+    if problems := check_derivation(ask, ctx.catalog, version.duration_ms / 1000):
+        raise Refused(problems)
+
+    async def same_track(tx: Transaction) -> Track:
+        await announce(tx, EventKind.UPDATED, user_id=track.user_id, track_id=track.id)
+        return await own_track(ctx, tx, track.id)
+
+    return await _ask_once(ctx, ask, idempotency_key, same_track)
+
+
+async def _ask_once(
+    ctx: Context, ask: Ask, idempotency_key: str | None, find_track: Callable[[Transaction], Awaitable[Track]]
+) -> Asked:
+    """The generation for `ask`, made now or, when the key was used before, then."""
     if problems := check_ask(ask, ctx.catalog, idempotency_key):
         raise Refused(problems)
     if (before := await _asked_before(ctx, ask, idempotency_key)) is not None:
         return before
     try:
         async with ctx.db.begin(ctx.viewer) as tx:
-            track = _new_track(ctx, ask)
-            tx.add(track)
-            await tx.flush()
+            track = await find_track(tx)
             generation = await _insert_generation(ctx, tx, track, ask=ask, idempotency_key=idempotency_key)
-            await announce(tx, EventKind.CREATED, user_id=track.user_id, track_id=track.id)
             ring_for(tx, generation)
             return Asked(track, generation)
     except _KeyTaken:
@@ -56,6 +119,23 @@ async def generate_track(ctx: Context, ask: Ask, *, idempotency_key: str | None 
         if before is None:
             raise conflict("Another request with this idempotency key is under way; ask again.", None) from None
         return before
+
+
+async def _find_source(ctx: Context, session: ReadSession, source: Source) -> tuple[Track, Version, Generation]:
+    track = await own_track(ctx, session, source.track_id)
+    version_id = source.version_id or track.primary_version_id
+    if version_id is None:
+        raise Refused([invalid("The track has no version yet; wait until it is completed.", "trackId")])
+    found = (
+        await session.execute(
+            select(Version, Generation)
+            .join(Generation, Generation.id == Version.generation_id)
+            .where(Version.id == version_id, Version.track_id == track.id)
+        )
+    ).one_or_none()
+    if found is None:
+        raise not_found("version of this track", "versionId")
+    return track, found[0], found[1]
 
 
 def _new_track(ctx: Context, ask: Ask) -> Track:

@@ -68,7 +68,7 @@ async def update_track(ctx: Context, track_id: UUID, changes: TrackChanges) -> T
     if problems := _check_changes(changes.values):
         raise Refused(problems)
     async with ctx.db.begin(ctx.viewer) as tx:
-        track = await _own(ctx, tx, track_id)
+        track = await own_track(ctx, tx, track_id)
         expected = changes.expected_revision
         if expected is not None and expected != track.revision:
             raise conflict(
@@ -82,7 +82,7 @@ async def update_track(ctx: Context, track_id: UUID, changes: TrackChanges) -> T
 async def set_primary_version(ctx: Context, track_id: UUID, version_id: UUID) -> Track:
     """Choose which version stands for the track."""
     async with ctx.db.begin(ctx.viewer) as tx:
-        track = await _own(ctx, tx, track_id)
+        track = await own_track(ctx, tx, track_id)
         belongs = select(Version.id).where(Version.id == version_id, Version.track_id == track_id)
         if await tx.scalar(belongs) is None:
             raise not_found("version of this track", "versionId")
@@ -94,7 +94,7 @@ async def set_primary_version(ctx: Context, track_id: UUID, version_id: UUID) ->
 async def delete_track(ctx: Context, track_id: UUID) -> Track:
     """Put a track, and with it all that belongs to it, into the bin. Twice is once."""
     async with ctx.db.begin(ctx.viewer) as tx:
-        track = await _own(ctx, tx, track_id, deleted=None)
+        track = await own_track(ctx, tx, track_id, deleted=None)
         if track.deleted_at is not None:
             return track
         await announce(tx, EventKind.DELETED, user_id=track.user_id, track_id=track.id)
@@ -104,7 +104,7 @@ async def delete_track(ctx: Context, track_id: UUID) -> Track:
 async def restore_track(ctx: Context, track_id: UUID) -> Track:
     """Take a track out of the bin, as long as it is kept there. Twice is once."""
     async with ctx.db.begin(ctx.viewer) as tx:
-        track = await _own(ctx, tx, track_id, deleted=None)
+        track = await own_track(ctx, tx, track_id, deleted=None)
         if track.deleted_at is None:
             return track
         if track.deleted_at + UNDELETE < ctx.clock():
@@ -118,7 +118,7 @@ async def _changed(tx: Transaction, track: Track, **values: Any) -> Track:
     return await touch(tx, track.id, **values) or track
 
 
-async def _own(
+async def own_track(
     ctx: Context, tx: Transaction | ReadSession, track_id: UUID, *, deleted: datetime | bool | None = False
 ) -> Track:
     """The viewer's own track, locked for the change. Public tracks of others can be read, so ownership is asked here."""

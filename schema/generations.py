@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from domain.errors import not_found
-from domain.generations import GenerationKind, GenerationStatus
+from domain.generations import GenerationKind, GenerationStatus, StemMode
 from domain.providers import ProviderName
+from domain.tracks import normal_tags
 from models.generations import Generation as GenerationRow
 from models.tracks import Track as TrackRow
 from models.versions import Version as VersionRow
 from resolvers import generations
+from resolvers.generations import Source, Wish
 from resolvers.pages import Order
 from schema.context import Info, Show
 from schema.errors import UserError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 strawberry.enum(GenerationKind, description="What is asked of the provider.")
 strawberry.enum(GenerationStatus, description="Where it stands. The last three are final, but for a retry.")
+strawberry.enum(StemMode, description="How a mix is taken apart.")
 strawberry.enum(ProviderName, description="Who makes the music.")
 
 BY_VARIANT = Order("variant", (VersionRow.variant,), descending=False)
@@ -108,6 +111,76 @@ class RetryGenerationInput:
     generation_id: strawberry.ID = strawberry.field(description="Its id.")
 
 
+@strawberry.input(description="A longer version of a track.")
+class ExtendTrackInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track of yours.")
+    version_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Which version; null for the primary."
+    )
+    continue_at: float | None = strawberry.field(
+        default=None, description="Second from which new music follows; null for the end."
+    )
+    prompt: str | None = strawberry.field(default=None, description="What shall come; null for more of the same.")
+    tags: list[str] | None = strawberry.field(default=None, description="Style words; null for the track's.")
+    lyrics: str | None = strawberry.field(default=None, description="Words to sing in the new part.")
+    idempotency_key: str | None = strawberry.field(default=None, description="As in `generateTrack`.")
+
+
+@strawberry.input(description="The same song in another style.")
+class CoverTrackInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track of yours.")
+    version_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Which version; null for the primary."
+    )
+    tags: list[str] = strawberry.field(description="Style words of the cover.")
+    prompt: str | None = strawberry.field(
+        default=None, description="More about the style; null for the track's prompt."
+    )
+    idempotency_key: str | None = strawberry.field(default=None, description="As in `generateTrack`.")
+
+
+@strawberry.input(description="The same song, changed by degrees.")
+class RemixTrackInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track of yours.")
+    version_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Which version; null for the primary."
+    )
+    tags: list[str] = strawberry.field(description="Style words to move towards.")
+    strength: float | None = strawberry.field(
+        default=None, description="From 0 (as it was) to 1 (all new); null for the provider's choice."
+    )
+    idempotency_key: str | None = strawberry.field(default=None, description="As in `generateTrack`.")
+
+
+@strawberry.input(description="A version, taken apart.")
+class SeparateStemsInput:
+    track_id: strawberry.ID = strawberry.field(description="Which track of yours.")
+    version_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Which version; null for the primary."
+    )
+    mode: StemMode = strawberry.field(description="Into which parts.")
+    idempotency_key: str | None = strawberry.field(default=None, description="As in `generateTrack`.")
+
+
+def _tags(tags: list[str] | None) -> tuple[str, ...] | None:
+    return None if tags is None else normal_tags(tags)
+
+
+def _source(track_id: strawberry.ID, version_id: strawberry.ID | None) -> Source:
+    """The rows behind the ids. Ids of other things are as good as unknown."""
+    track, version = row_id("Track", track_id), row_id("TrackVersion", version_id) if version_id else None
+    if track is None:
+        raise not_found("track", "trackId")
+    if version_id and version is None:
+        raise not_found("version of this track", "versionId")
+    return Source(track, version)
+
+
+async def _derive(info: Info, source: Source, wish: Wish, idempotency_key: str | None) -> GenerationPayload:
+    asked = await generations.derive_version(info.context.ctx, source, wish, idempotency_key=idempotency_key)
+    return GenerationPayload.of(asked, info.context.show)
+
+
 @strawberry.type
 class GenerationQueries:
     @strawberry.field(description="A generation of yours; null when there is none with this id.")
@@ -119,6 +192,53 @@ class GenerationQueries:
 
 @strawberry.type
 class GenerationMutations:
+    @mutation(
+        allow=SignedIn,
+        description="Ask for a longer version, by the provider that made the track. May answer InvalidInput, NotFound, "
+        "Conflict (the idempotency key was used for something else).",
+    )
+    async def extend_track(
+        self, info: Info, input: Annotated[ExtendTrackInput, strawberry.argument(description="What shall come.")]
+    ) -> GenerationPayload:
+        wish = Wish(
+            GenerationKind.EXTEND,
+            prompt=input.prompt,
+            tags=_tags(input.tags),
+            lyrics=input.lyrics,
+            continue_at_seconds=input.continue_at,
+        )
+        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+
+    @mutation(
+        allow=SignedIn,
+        description="Ask for the same song in another style. May answer InvalidInput, NotFound, Conflict.",
+    )
+    async def cover_track(
+        self, info: Info, input: Annotated[CoverTrackInput, strawberry.argument(description="The style.")]
+    ) -> GenerationPayload:
+        wish = Wish(GenerationKind.COVER, prompt=input.prompt, tags=_tags(input.tags))
+        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+
+    @mutation(
+        allow=SignedIn,
+        description="Ask for the same song, changed by degrees. May answer InvalidInput, NotFound, Conflict.",
+    )
+    async def remix_track(
+        self, info: Info, input: Annotated[RemixTrackInput, strawberry.argument(description="The changes.")]
+    ) -> GenerationPayload:
+        wish = Wish(GenerationKind.REMIX, tags=_tags(input.tags), strength=input.strength)
+        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+
+    @mutation(
+        allow=SignedIn,
+        description="Ask for the parts of a version; they become its `stems`. May answer InvalidInput, NotFound, Conflict.",
+    )
+    async def separate_stems(
+        self, info: Info, input: Annotated[SeparateStemsInput, strawberry.argument(description="Which parts.")]
+    ) -> GenerationPayload:
+        wish = Wish(GenerationKind.STEMS, stem_mode=input.mode)
+        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+
     @mutation(
         allow=SignedIn,
         description="Call a generation off. Twice is once. May answer NotFound, Conflict (it has ended already).",
