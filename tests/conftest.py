@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,8 +25,10 @@ from core.migrations import migrate
 from core.pool import WorkPool
 from tests.studio import Studio, open_studio
 
+NEEDS = {"node": "node", "postgres15": "/usr/lib/postgresql/15/bin/initdb"}
 TEMPLATE = "antiphon_template"
 ENGINES = pytest.StashKey[subprocess.Popen[str]]()
+FOLDER = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,7 +48,29 @@ def pytest_configure(config: pytest.Config) -> None:
         told = json.loads(engines.stdout.readline())
         os.environ["TEST_DATABASE_URL"], os.environ["TEST_REDIS_URL"] = told["database_url"], told["redis_url"]
         config.stash[ENGINES] = engines
+        config.stash[FOLDER] = folder
     asyncio.run(_make_template())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--everything", action="store_true", help="fail, rather than leave out, what needs programs that are not here"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A bare machine has neither Node nor Debian's PostgreSQL; what needs them is left out there, and said so."""
+    if config.getoption("everything"):
+        return
+    missing = {mark for mark, program in NEEDS.items() if shutil.which(program) is None}
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in missing)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_report_header() -> list[str]:
+    return [f"left out: tests marked {m}, {p} is not here" for m, p in NEEDS.items() if shutil.which(p) is None]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -54,6 +79,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         engines.stdin.close()
         engines.wait(timeout=30)
         engines.stdout.close()
+        shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
 
 
 async def _make_template() -> None:
