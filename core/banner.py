@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,8 @@ class Facts:
 
     url: str
     graphiql: bool
-    engines: Sequence[tuple[str, str]]
+    database: str
+    queue: str
     worker: str
     provider: str
     data_dir: Path
@@ -21,24 +21,29 @@ class Facts:
 
 
 def banner(facts: Facts) -> str:
-    rows = [("Studio", f"{facts.url}/"), ("GraphQL", f"{facts.url}/graphql")]
+    rows = {"Studio": f"{facts.url}/", "GraphQL": f"{facts.url}/graphql"}
     if facts.graphiql:
-        rows.append(("GraphiQL", f"{facts.url}/graphiql"))
-    rows += [("Contract", f"{facts.url}/schema.graphql"), ("Health", f"{facts.url}/health")]
-    rows += [*facts.engines, ("Worker", facts.worker), ("Provider", facts.provider), ("Data", str(facts.data_dir))]
+        rows["GraphiQL"] = f"{facts.url}/graphiql"
+    rows |= {
+        "Contract": f"{facts.url}/schema.graphql",
+        "Health": f"{facts.url}/health",
+        "Database": facts.database,
+        "Queue": facts.queue,
+        "Worker": facts.worker,
+        "Provider": facts.provider,
+        "Data": str(facts.data_dir),
+    }
     if facts.demo:
-        rows.append(("Demo", f"{facts.demo[0]}  {facts.demo[1]}"))
-    width = max(len(name) for name, _ in rows)
-    lines = [f"  {name:<{width}}  {value}" for name, value in rows]
-    return "\n".join(["", "  Antiphon is up. Stop it with Ctrl-C.", "", *lines, "", f"  Try: {_try(facts)}", ""])
+        rows["Demo"] = "  ".join(facts.demo)
+    width = max(map(len, rows))
+    lines = [f"  {name:<{width}}  {value}" for name, value in rows.items()]
+    return "\n".join(["", "  Antiphon is up. Ctrl-C stops it.", "", *lines, "", f"  Try: {_try(facts)}", ""])
 
 
 def _try(facts: Facts) -> str:
     if not facts.demo:
         return f"curl -s {facts.url}/health"
     email, password = facts.demo
-    query = (
-        f'mutation {{ login(input: {{email: \\"{email}\\", password: \\"{password}\\"}}) '
-        "{ session { accessToken } } }"
-    )
-    return f"""curl -s {facts.url}/graphql -H 'content-type: application/json' -d '{{"query": "{query}"}}'"""
+    asked = f'login(input: {{email: \\"{email}\\", password: \\"{password}\\"}}) {{ session {{ accessToken }} }}'
+    body = f'{{"query": "mutation {{ {asked} }}"}}'
+    return f"curl -s {facts.url}/graphql -H 'content-type: application/json' -d '{body}'"

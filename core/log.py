@@ -1,7 +1,7 @@
 """Structured logs: one JSON line an event in production, readable lines in development.
 
-Events are `noun.verb` in the past (`generation.finished`) with facts as keywords; request id, viewer id, job and attempt
-are bound at the edge. No prompt, token, e-mail or lyrics goes into a log.
+Events are `noun.verb` in the past (`generation.finished`) with facts as keywords; request id, viewer id, job and
+attempt are bound at the edge. No prompt, token, e-mail or lyrics goes into a log.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,13 +20,30 @@ T = TypeVar("T")
 
 ENVIRONMENTS = ("development", "production")
 
+# A name, an IPv4 or an IPv6 address; whether this machine has it, listening tells.
+HOST = re.compile(r"[A-Za-z0-9_.:%-]+")
+
 
 class SettingsRefused(Exception):
     """The environment does not fit; `problems` has one sentence for each variable."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__("; ".join(problems) if len(problems) == 1 else "\n  " + "\n  ".join(problems))
         self.problems = problems
+
+
+@dataclass(frozen=True)
+class Vendors:
+    """Keys and addresses of the vendors' services. A vendor without a key is not offered."""
+
+    suno_base_url: str
+    replicate_base_url: str
+    fal_queue_url: str
+    fal_jwks_url: str
+    suno_api_key: str | None = field(repr=False)
+    replicate_api_token: str | None = field(repr=False)
+    replicate_webhook_secret: str | None = field(repr=False)
+    fal_key: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,7 @@ class Settings:
     compiled_reads: bool
     cors_origins: tuple[str, ...] | None  # None: any localhost origin (development)
     fetch_allow: FetchAllow
+    vendors: Vendors
     database_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
     storage_url: str | None = field(default=None, repr=False)
@@ -54,6 +73,11 @@ class Settings:
     @property
     def media_store(self) -> str:
         return self.storage_url or (self.data_dir / "media").as_uri()
+
+    @property
+    def runs_worker(self) -> bool:
+        """Whether the server starts a worker: always but in production on engines that others can reach."""
+        return self.embeds_engines or not self.production
 
     @property
     def embeds_engines(self) -> bool:
@@ -82,21 +106,22 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """The settings that `environ` holds. Raises `SettingsRefused` with every problem in it."""
     reader = _Reader(environ)
     env = reader.read("ANTIPHON_ENV", _one_of(ENVIRONMENTS), "development")
-    host = reader.read("ANTIPHON_HOST", str, "127.0.0.1")
+    host = reader.read("ANTIPHON_HOST", _host, "127.0.0.1")
     port = reader.read("ANTIPHON_PORT", _whole(0, 65535), 8000)
     no_origins: tuple[str, ...] | None = () if env == "production" else None
     settings = Settings(
         env=env,
         host=host,
         port=port,
-        data_dir=reader.read("ANTIPHON_DATA_DIR", lambda text: Path(text).expanduser(), Path(".antiphon")).absolute(),
-        public_url=reader.read("PUBLIC_URL", _url("http", "https"), f"http://{_bracketed(host)}:{port}"),
+        data_dir=reader.read("ANTIPHON_DATA_DIR", _folder, Path(".antiphon")).absolute(),
+        public_url=reader.read("PUBLIC_URL", _base_url, f"http://{_bracketed(host)}:{port}"),
         default_provider=reader.read("DEFAULT_PROVIDER", _one_of(tuple(ProviderName)), "synth"),
         variants=reader.read("ANTIPHON_VARIANTS", _whole(1, 8), 2),
         compiled_reads=reader.read("ANTIPHON_COMPILED_READS", _one_of(("on", "off")), "on") == "on",
         cors_origins=reader.read("ANTIPHON_CORS_ORIGINS", _origins, no_origins),
         fetch_allow=reader.read("ANTIPHON_FETCH_ALLOW", parse_fetch_allow, parse_fetch_allow("")),
-        database_url=reader.read("DATABASE_URL", _url("postgresql", "postgres", "postgresql+asyncpg"), None),
+        vendors=_vendors(reader),
+        database_url=reader.read("DATABASE_URL", _database_url, None),
         redis_url=reader.read("REDIS_URL", _url("redis", "rediss"), None),
         storage_url=reader.read("STORAGE_URL", _storage_url, None),
         secret_key=reader.read("ANTIPHON_SECRET_KEY", _secret, None),
@@ -109,6 +134,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if reader.problems:
         raise SettingsRefused(reader.problems)
     return settings
+
+
+def _vendors(reader: _Reader) -> Vendors:
+    return Vendors(
+        suno_base_url=reader.read("SUNO_BASE_URL", _base_url, "https://api.sunoapi.org"),
+        replicate_base_url=reader.read("REPLICATE_BASE_URL", _base_url, "https://api.replicate.com"),
+        fal_queue_url=reader.read("FAL_QUEUE_URL", _base_url, "https://queue.fal.run"),
+        fal_jwks_url=reader.read("FAL_JWKS_URL", _base_url, "https://rest.fal.ai/.well-known/jwks.json"),
+        suno_api_key=reader.read("SUNO_API_KEY", _key, None),
+        replicate_api_token=reader.read("REPLICATE_API_TOKEN", _key, None),
+        replicate_webhook_secret=reader.read("REPLICATE_WEBHOOK_SECRET", _key, None),
+        fal_key=reader.read("FAL_KEY", _key, None),
+    )
 
 
 def _named(problems: list[str], name: str) -> bool:
@@ -137,19 +175,57 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return cast
 
 
+def _host(text: str) -> str:
+    if not HOST.fullmatch(text):
+        raise ValueError(f"must be a host name or an address without port or brackets, not {text!r}")
+    return text
+
+
+def _folder(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"must be a folder; {text!r} begins with ~ and names nobody who has a home here") from None
+
+
+def _key(text: str) -> str:
+    # It goes into a header, and is never quoted in a message.
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be one word of printable ASCII; copy it again from the vendor's page")
+    return text
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
+    """What is wrong is told without the text, since it may hold a password."""
+    like = " or ".join(f"{scheme}://host" for scheme in schemes)
+
     def cast(text: str) -> str:
-        wanted = " or ".join(f"{scheme}://…" for scheme in schemes[:2])
-        parts = urlsplit(text)
-        if parts.scheme not in schemes or not parts.netloc:
-            raise ValueError(f"must be a URL like {wanted}")
         try:
-            _ = parts.port
+            parts = urlsplit(text)
+            port_fits = parts.port is None or parts.port >= 0
         except ValueError:
-            raise ValueError("has a port that is not a number from 0 to 65535") from None
+            raise ValueError(f"has a host or port that does not fit: must be a URL like {like}:1234") from None
+        if parts.scheme not in schemes or not parts.hostname or not port_fits:
+            raise ValueError(f"must be a URL like {like}")
         return text.rstrip("/")
 
     return cast
+
+
+def _base_url(text: str) -> str:
+    """A web address that paths are added to."""
+    url = _url("http", "https")(text)
+    if "?" in url or "#" in url or "@" in urlsplit(url).netloc:
+        raise ValueError("must be a URL without user, query and fragment")
+    return url
+
+
+def _database_url(text: str) -> str:
+    """libpq's form: the host may stand in the query (a socket's folder), and there may be several."""
+    scheme, _, rest = text.partition("://")
+    if scheme == "postgresql" and (rest.startswith("/") or "," in rest.partition("/")[0]):
+        return text
+    return _url("postgresql", "postgres", "postgresql+asyncpg")(text)
 
 
 def _storage_url(text: str) -> str:

@@ -33,7 +33,7 @@ MAX_TAGS, MAX_TAG = 20, 50
 
 
 def check_text(text: str | None, limit: int, *path: str) -> list[Refusal]:
-    """Text is stored as it was written; only control characters and excess length are refused, never mended silently."""
+    """Text is stored as it was written; control characters and excess length are refused, not mended."""
     if text is None:
         return []
     if len(text) > limit:

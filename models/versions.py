@@ -20,7 +20,7 @@ from models.base import Created, Id, Owner, Row, one_of
 
 
 class Version(Row):
-    """One playable take. A generation gives several (`variant` 1, 2, …) that share a `number`; an extension is number 2."""
+    """One playable take. A generation gives several (`variant` 1, 2, …) of one `number`; an extension is number 2."""
 
     __tablename__ = "versions"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Generic reads that every type of the schema shares: rows by id, rows below a parent. Row-level security does the rest."""
+"""Reads that all types of the schema share: rows by id, rows below a parent. Row-level security does the rest."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def build_schema() -> GraphQLSchema:
 
 
 def _without_null_defaults(schema: GraphQLSchema) -> GraphQLSchema:
-    """Strawberry writes `= null` where a Python default is None; "not given" is what is meant, and the contract says."""
+    """Strawberry writes `= null` where a Python default is None; what is meant, and in the contract, is "not given"."""
     for kind in schema.type_map.values():
         fields = kind.fields.values() if isinstance(kind, GraphQLObjectType | GraphQLInputObjectType) else ()
         for field in fields:
@@ -118,5 +118,5 @@ def _without_null_defaults(schema: GraphQLSchema) -> GraphQLSchema:
 
 
 def print_sdl() -> str:
-    """The committed contract, sorted, so that its differences are the changes. (A sorted *executable* schema breaks.)"""
+    """The committed contract, sorted, so that its differences are the changes. (Sorted *and executable* it breaks.)"""
     return print_schema(lexicographic_sort_schema(build_schema())) + "\n"

@@ -53,8 +53,8 @@ class MayWatch(Permission):
 class TrackSubscriptions:
     @subscription(
         allow=MayWatch,
-        description="First a READY event, once the server really is subscribed; then every change of the viewer's tracks "
-        "(or of those named).",
+        description="First a READY event, once the server really is subscribed; then every change of the viewer's "
+        "tracks (or of those named).",
     )
     async def track_updates(
         self,

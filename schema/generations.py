@@ -1,7 +1,7 @@
 """Generations: one request to a provider, from asking to having.
 
-Rows in `models/generations.py`, what happens now in `resolvers/generations.py`, later in `jobs/generations.py`, the rules
-in `domain/generations.py`.
+Rows in `models/generations.py`, what happens now in `resolvers/generations.py`, later in `jobs/generations.py`, the
+rules in `domain/generations.py`.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class GenerationMutations:
 
     @mutation(
         allow=SignedIn,
-        description="Ask for the parts of a version; they become its `stems`. May answer InvalidInput, NotFound, Conflict.",
+        description="Ask for the parts of a version, its `stems`. May answer InvalidInput, NotFound, Conflict.",
     )
     async def separate_stems(
         self, info: Info, input: Annotated[SeparateStemsInput, strawberry.argument(description="Which parts.")]

@@ -1,4 +1,4 @@
-"""Providers: who makes the music here, and what each can do. The facts stand in `domain/providers.py` and the adapters."""
+"""Providers: who makes the music here, and what each can do. The facts are `domain/providers.py` and the adapters'."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times as the contract has them: RFC 3339, UTC, `Z`, always six digits of fraction, so that text order is time order."""
+"""Times as the contract has them: RFC 3339, UTC, `Z`, always six digits of fraction: text order is time order."""
 
 from __future__ import annotations
 

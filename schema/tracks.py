@@ -244,8 +244,8 @@ class TrackQueries:
 class TrackMutations:
     @mutation(
         allow=SignedIn,
-        description="Ask for a track. It answers at once; follow it with `trackUpdates`. May answer InvalidInput, Conflict "
-        "(the idempotency key was used for something else).",
+        description="Ask for a track. It answers at once; follow it with `trackUpdates`. May answer InvalidInput, "
+        "Conflict (the idempotency key was used for something else).",
     )
     async def generate_track(
         self,
@@ -281,7 +281,7 @@ class TrackMutations:
 
     @mutation(
         allow=SignedIn,
-        description="Put a track into the bin, where it can be restored for 30 days. Twice is once. May answer NotFound.",
+        description="Put a track into the bin; for 30 days it can be restored. Twice is once. May answer NotFound.",
     )
     async def delete_track(
         self, info: Info, input: Annotated[DeleteTrackInput, strawberry.argument(description="Which track.")]

@@ -13,6 +13,7 @@ Check = Callable[[], Awaitable[bool]]
 
 # A part that needs longer than this is as good as down for whoever waits for it.
 PATIENCE = 2.0
+ASK_EVERY = 0.1  # seconds between two looks at a part that is starting
 
 
 async def ask(check: Check) -> bool:
@@ -21,6 +22,15 @@ async def ask(check: Check) -> bool:
             return await check()
     except Exception:
         return False
+
+
+async def answers_within(check: Check, seconds: float) -> bool:
+    """Ask until the answer is yes, for at most so many seconds."""
+    for _ in range(int(seconds / ASK_EVERY)):
+        if await ask(check):
+            return True
+        await asyncio.sleep(ASK_EVERY)
+    return await ask(check)
 
 
 async def ask_all(checks: Mapping[str, Check]) -> dict[str, bool]:

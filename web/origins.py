@@ -15,8 +15,10 @@ PREFLIGHT_SECONDS = 3600  # browsers keep the answer for at most two hours anywa
 
 
 def origin_rule(origins: tuple[str, ...] | None, public_url: str) -> Callable[[str | None], bool]:
-    """Whether a WebSocket may be opened from an origin. None in `origins` means any on this machine. No origin at all is
-    no browser, and our own pages are always welcome."""
+    """Whether a WebSocket may be opened from an origin. None in `origins` means any on this machine.
+
+    No origin at all is no browser; our own pages are always welcome.
+    """
     own = "{0.scheme}://{0.netloc}".format(urlsplit(public_url))
 
     def allowed(origin: str | None) -> bool:
