@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -40,7 +41,7 @@ def generate(prompt: str, seed: int = 1, seconds: float | None = 30.0, tags: tup
     return Spec(GenerationKind.GENERATE, prompt, tags=tags, seed=seed, duration_seconds=seconds)
 
 
-def made_from(source: Spec, kind: GenerationKind, prompt: str = "", **values: object) -> Spec:
+def made_from(source: Spec, kind: GenerationKind, prompt: str = "", **values: Any) -> Spec:
     return replace(Spec(kind, prompt, source=source), **values)
 
 
