@@ -1,8 +1,8 @@
 """A process pool for work that would stall the event loop: rendering, encoding, measuring.
 
-`ProcessPoolExecutor` does the queueing; this adds what it lacks: a child dies with its parent (left alone, a killed parent's
-children live for ever, since each holds both ends of the pipe that would tell it), one dead child costs one retry and not
-the pool, and the children are polite to the event loop they work for.
+`ProcessPoolExecutor` does the queueing; this adds what it lacks: a child dies with its parent (left alone, a
+killed parent's children live for ever, since each holds both ends of the pipe that would tell it), one dead
+child costs one retry and not the pool, and the children are polite to the event loop they work for.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class PoolClosed(Exception):
 class WorkPool:
     """`processes` children, started by `warm` or the first `run`.
 
-    Make and use it on the main thread's event loop: on Linux a child's death signal is tied to the thread that started it.
+    Make and use it on the main thread's event loop: on Linux a child's death signal is tied to the thread
+    that started it.
     """
 
     def __init__(self, processes: int) -> None:
@@ -51,10 +52,12 @@ class WorkPool:
             self._running().submit(_import, modules)
 
     async def run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """`fn(*args)` in a child; everything crosses by pickle, so `fn` must be importable. Its exceptions are raised here.
+        """`fn(*args)` in a child; everything crosses by pickle, so `fn` must be importable. Its exceptions
+        are raised here.
 
-        When a child dies, every job in the pool is started once more in a fresh one: `fn` must bear to run twice. Cancelling
-        drops the job if it has not begun; one that runs is finished and forgotten. Raises WorkerDiedTwice and PoolClosed.
+        When a child dies, every job in the pool is started once more in a fresh one: `fn` must bear to run
+        twice. Cancelling drops the job if it has not begun; one that runs is finished and forgotten. Raises
+        WorkerDiedTwice and PoolClosed.
         """
         for _ in range(2):
             executor = self._running()
@@ -80,7 +83,8 @@ class WorkPool:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self.processes,
-                # spawn: a fork of a process with threads and open sockets inherits locks nobody will ever release
+                # spawn: a fork of a process with threads and open sockets inherits locks nobody will ever
+                # release
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_settle,
                 initargs=(os.getpid(),),
