@@ -25,7 +25,7 @@ from core.migrations import migrate
 from core.pool import WorkPool
 from tests.studio import Studio, open_studio
 
-NEEDS = {"node": "node", "postgres15": "/usr/lib/postgresql/15/bin/initdb"}
+NEEDS = {"node": "node", "chromium": "chromium", "postgres15": "/usr/lib/postgresql/15/bin/initdb"}
 TEMPLATE = "antiphon_template"
 ENGINES = pytest.StashKey[subprocess.Popen[str]]()
 FOLDER = pytest.StashKey[str]()
