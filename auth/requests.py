@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from auth.sessions import OpenSessions
 from auth.tokens import AccessTokens, TokenRefused
 from auth.viewer import ANONYMOUS, Viewer
@@ -29,11 +31,20 @@ class Doorkeeper:
             claims = self._tokens.read(token.strip(), self._clock())
         except TokenRefused:
             raise _unauthenticated("The access token is not valid or has expired; refresh the session.") from None
-        roles = await self._sessions.roles(claims.session_id)
-        if roles is None:
-            raise _unauthenticated("This session has ended; sign in again.")
+        roles = await self._roles(claims.session_id)
         kind = "admin" if Role.ADMIN in roles else "user"
         return Viewer(kind, claims.user_id, claims.session_id, claims.expires_at)  # type: ignore[arg-type]
+
+    async def confirm(self, viewer: Viewer) -> None:
+        """Raises UNAUTHENTICATED when the viewer's session has ended since."""
+        if viewer.session_id is not None:
+            await self._roles(viewer.session_id)
+
+    async def _roles(self, session_id: UUID) -> frozenset[str]:
+        roles = await self._sessions.roles(session_id)
+        if roles is None:
+            raise _unauthenticated("This session has ended; sign in again.")
+        return roles
 
 
 def _unauthenticated(message: str) -> RequestFailed:

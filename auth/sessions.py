@@ -27,20 +27,25 @@ class OpenSessions:
         self._db = db
         self._clock = clock
         self._known: OrderedDict[UUID, tuple[float, frozenset[str] | None]] = OrderedDict()
+        self._forgotten = 0
 
     async def roles(self, session_id: UUID) -> frozenset[str] | None:
         known = self._known.get(session_id)
         if known is not None and known[0] > self._clock():
             return known[1]
+        before = self._forgotten
         roles = await self._ask(session_id)
-        self._known[session_id] = (self._clock() + REMEMBERED_SECONDS, roles)
-        self._known.move_to_end(session_id)
+        # What was read before a session ended here may be that one: true for this request, not to be remembered.
+        if before == self._forgotten:
+            self._known[session_id] = (self._clock() + REMEMBERED_SECONDS, roles)
+            self._known.move_to_end(session_id)
         if len(self._known) > REMEMBERED_SESSIONS:
             self._known.popitem(last=False)
         return roles
 
     def forget(self, session_id: UUID) -> None:
         """Ask again at the next request: the session was just ended here."""
+        self._forgotten += 1
         self._known.pop(session_id, None)
 
     async def _ask(self, session_id: UUID) -> frozenset[str] | None:

@@ -74,7 +74,7 @@ class AccessTokens:
                 UUID(decoded.claims["sid"]),
                 datetime.fromtimestamp(decoded.claims["exp"], UTC),
             )
-        except (JoseError, ValueError, TypeError, AttributeError) as fault:
+        except (JoseError, ValueError, TypeError, AttributeError, OverflowError) as fault:
             raise TokenRefused(type(fault).__name__) from fault
 
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from auth.passwords import outdated
 from auth.tokens import new_refresh_token, refresh_hash
 from auth.viewer import SYSTEM, Viewer
 from core.db import Transaction
-from domain.accounts import REFRESH_LIFE, SESSION_LIFE, Role, check_registration, normal_email
+from domain.accounts import REFRESH_LIFE, SESSION_LIFE, Role, check_registration, is_email, normal_email
 from domain.errors import Refused, conflict, invalid, not_allowed
 from models.accounts import Profile, Session, User, UserRole
 from resolvers.context import Context
@@ -73,28 +73,36 @@ async def _make_profile(tx: Transaction, user_id: UUID, username: str | None) ->
 
 async def login(ctx: Context, email: str, password: str) -> SignedIn:
     """A new session. An unknown e-mail and a wrong password are told apart neither by the answer nor by its time."""
-    async with ctx.db.read(SYSTEM) as session:
-        user = await session.scalar(select(User).where(User.email == normal_email(email)))
+    user = await _account_of(ctx, normal_email(email))
     if not await ctx.passwords.verify(user.password_hash if user else None, password) or user is None:
         raise Refused([invalid("No account has this e-mail address and password.")])
-    fresh = await ctx.passwords.hash(password) if outdated(user.password_hash) else user.password_hash
+    changes: dict[str, object] = {"last_login_at": ctx.clock()}
+    if outdated(user.password_hash):
+        changes["password_hash"] = await ctx.passwords.hash(password)
     async with ctx.db.begin(SYSTEM) as tx:
-        await tx.execute(update(User).where(User.id == user.id).values(last_login_at=ctx.clock(), password_hash=fresh))
+        await tx.execute(update(User).where(User.id == user.id).values(changes))
         return await _open_session(ctx, tx, user)
+
+
+async def _account_of(ctx: Context, email: str) -> User | None:
+    if not is_email(email):  # PostgreSQL cannot even compare some of what a stranger may send
+        return None
+    async with ctx.db.read(SYSTEM) as session:
+        return await session.scalar(select(User).where(User.email == email))
 
 
 async def refresh_session(ctx: Context, refresh_token: str) -> SignedIn:
     """Trade a refresh token for a new pair. One that was traded before is a stolen one: its whole family ends."""
     presented = refresh_hash(refresh_token)
     async with ctx.db.begin(SYSTEM) as tx:
-        held = await tx.scalar(select(Session).where(Session.refresh_hash == presented).with_for_update())
-        live = held is not None and held.revoked_at is None and held.expires_at > ctx.clock()
-        if held is not None and live and held.replaced_at is None:
-            user = (await tx.scalars(select(User).where(User.id == held.user_id))).one()
-            held.replaced_at = ctx.clock()
-            return await _open_session(ctx, tx, user, after=held)
-        if held is not None and held.replaced_at is not None:
-            await _end_family(tx, held.family_id, ctx.clock())
+        user = await _lock_holder(tx, Session.refresh_hash == presented)
+        held = await tx.scalar(select(Session).where(Session.refresh_hash == presented))
+        if user is not None and held is not None:
+            if held.replaced_at is None and held.revoked_at is None and held.expires_at > ctx.clock():
+                held.replaced_at = ctx.clock()
+                return await _open_session(ctx, tx, user, after=held)
+            if held.replaced_at is not None:
+                await _end_family(tx, held.family_id, ctx.clock())
     if held is not None:
         ctx.sessions.forget(held.family_id)
     raise not_allowed("This refresh token is used up, expired or revoked; sign in again.")
@@ -105,6 +113,7 @@ async def logout(ctx: Context) -> None:
     if ctx.viewer.session_id is None:
         return
     async with ctx.db.begin(SYSTEM) as tx:
+        await _lock_holder(tx, Session.family_id == ctx.viewer.session_id)
         await _end_family(tx, ctx.viewer.session_id, ctx.clock())
     ctx.sessions.forget(ctx.viewer.session_id)
 
@@ -134,6 +143,14 @@ async def _open_session(ctx: Context, tx: Transaction, user: User, *, after: Ses
     access_token, expires_at = ctx.tokens.issue(user.id, session.family_id, now)
     viewer = Viewer("user", user.id, session.family_id, expires_at)
     return SignedIn(user, viewer, access_token, token, expires_at)
+
+
+async def _lock_holder(tx: Transaction, which: ColumnElement[bool]) -> User | None:
+    """Whoever holds the sessions in question; None when nobody does. One transaction at a time changes their sessions:
+    the end of a family that overlapped a refresh would miss the token that the refresh is about to add.
+    """
+    holders = select(Session.user_id).where(which)
+    return await tx.scalar(select(User).where(User.id.in_(holders)).with_for_update(key_share=True))
 
 
 async def _end_family(tx: Transaction, family_id: UUID, now: datetime) -> None:
