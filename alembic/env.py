@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from core.db import driver_connection
-from core.settings import read_settings
+from core.settings import SettingsRefused, read_settings
 from models import Row
 
 # Two processes that migrate at once take turns. Any number will do, as long as nobody else uses it.
@@ -31,18 +31,21 @@ async def run_with(url: str) -> None:
         async_creator=driver_connection(url, name="antiphon-migrations"),
         poolclass=NullPool,
     )
-    async with engine.connect() as connection:
-        await connection.run_sync(run)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(run)
+            await connection.commit()
+    finally:
+        await engine.dispose()
 
 
 def database_url() -> str:
-    url = context.config.attributes.get("url") or read_settings(os.environ).database_url
+    try:
+        url = context.config.attributes.get("url") or read_settings(os.environ).database_url
+    except SettingsRefused as refused:
+        raise SystemExit(str(refused)) from None
     if url is None:
-        raise SystemExit(
-            "Set DATABASE_URL to the database to migrate; `make run` migrates the embedded one by itself."
-        )
+        raise SystemExit("Set DATABASE_URL to the database to migrate; `make run` migrates the embedded one by itself.")
     return str(url)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import re
 from pathlib import Path
 
 import asyncpg
 
+from core.datadir import CannotStart
 from core.db import plain_dsn
 
 ROOT = Path(__file__).parent.parent
@@ -27,8 +30,17 @@ def _upgrade(url: str) -> None:
 
 
 async def migrate(url: str) -> None:
-    """Upgrade to the newest revision. In a thread: alembic runs an event loop of its own."""
-    if await _revision(url) != _newest():
+    """Upgrade to the newest revision. In a thread: alembic runs an event loop of its own.
+
+    Raises `CannotStart` when a newer release has been at work.
+    """
+    found = await _revision(url)
+    if found is not None and found not in _revisions():
+        raise CannotStart(
+            f"The database is at revision {found}, which this program does not know: a newer release has migrated it. "
+            "Start that release, or restore a backup from before it."
+        )
+    if found != _newest():
         await asyncio.to_thread(_upgrade, url)
 
 
@@ -53,9 +65,16 @@ async def _revision(url: str) -> str | None:
 
 
 def _newest() -> str:
-    """The head among our files, read without alembic: the revision that no other one revises."""
-    lines = [line for file in (ROOT / "alembic" / "versions").glob("*.py") for line in file.read_text().splitlines()]
-    revisions = {line.split('"')[1] for line in lines if line.startswith("revision = ")}
-    revised = {line.split('"')[1] for line in lines if line.startswith("down_revision = ") and '"' in line}
-    (head,) = revisions - revised
+    """The head: the revision that no other one revises."""
+    revisions = _revisions()
+    (head,) = set(revisions) - set(revisions.values())
     return head
+
+
+def _revisions() -> dict[str, str | None]:
+    """Our revisions, each with the one that it revises, read from the files without alembic."""
+    found = {}
+    for file in (ROOT / "alembic" / "versions").glob("*.py"):
+        said = dict(re.findall(r"^(revision|down_revision) = (.+)$", file.read_text(), re.MULTILINE))
+        found[ast.literal_eval(said["revision"])] = ast.literal_eval(said["down_revision"])
+    return found

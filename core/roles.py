@@ -12,8 +12,10 @@ from core.db import plain_dsn
 
 BOUND_ROLE = "antiphon_bound"
 
-# Tables of later migrations are covered too, since this runs at every start.
+# Tables of later migrations are covered too, since this runs at every start. Two processes that start together take
+# turns: granting on the same table at once fails ("tuple concurrently updated"). Any number will do for the lock.
 GRANTS = f"""
+select pg_advisory_xact_lock(7230115);
 grant usage on schema public to {BOUND_ROLE};
 grant select, insert, update, delete on all tables in schema public to {BOUND_ROLE};
 grant usage, select on all sequences in schema public to {BOUND_ROLE};
@@ -45,7 +47,13 @@ async def bound_role(url: str, *, production: bool) -> str | None:
                 f"DATABASE_URL signs in as {name!r}, a superuser or BYPASSRLS role, which row-level security does not "
                 "bind: create an ordinary role that owns the database and use that one"
             )
-        await connection.execute(MAKE_ROLE + GRANTS)
+        try:
+            await connection.execute(MAKE_ROLE + GRANTS)
+        except asyncpg.InsufficientPrivilegeError as fault:
+            raise RoleIsNotBound(
+                f"DATABASE_URL signs in as {name!r}, which row-level security does not bind, and which may not make "
+                f"a role to step down to ({fault}): use an ordinary role that owns the database"
+            ) from fault
         return BOUND_ROLE
     finally:
         await connection.close()

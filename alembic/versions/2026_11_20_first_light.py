@@ -29,20 +29,21 @@ OF_SHARED_VERSION = (
 )
 
 
-def secure(table: str, *, owner: str = "user_id", readers: str | None = None) -> None:
-    """Row-level security: the owner and the system do everything, an admin reads, and `readers` read what they may.
+def secure(table: str, *, owner: str = "user_id", owner_may: str = "all", readers: str | None = None) -> None:
+    """Row-level security: the system does everything, the owner too unless `owner_may` says less, an admin reads, and
+    `readers` read what they may. Who has not said who they are reads nothing, not even what is public.
 
     Forced, since the role that owns the tables is the one that the product works as.
     """
+    mine = f"{owner} = {VIEWER}"
+    check = f"with check ({mine})" if owner_may == "all" else ""
     op.execute(f"alter table {table} enable row level security")
     op.execute(f"alter table {table} force row level security")
-    op.execute(
-        f"create policy {table}_owner on {table} using ({owner} = {VIEWER}) with check ({owner} = {VIEWER})"
-    )
+    op.execute(f"create policy {table}_owner on {table} for {owner_may} using ({mine}) {check}")
     op.execute(f"create policy {table}_system on {table} using ({ACTOR} = 'system')")
     op.execute(f"create policy {table}_admin on {table} for select using ({ACTOR} = 'admin')")
     if readers is not None:
-        op.execute(f"create policy {table}_readers on {table} for select using ({readers})")
+        op.execute(f"create policy {table}_readers on {table} for select using ({ACTOR} <> '' and ({readers}))")
 
 
 def upgrade() -> None:
@@ -57,9 +58,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("last_login_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint(
-            "tier in ('FREE', 'STARTER', 'PRO', 'STUDIO')", name=op.f("ck_users_tier_is_known")
-        ),
+        sa.CheckConstraint("tier in ('FREE', 'STARTER', 'PRO', 'STUDIO')", name=op.f("ck_users_tier_is_known")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("email", name=op.f("uq_users_email")),
     )
@@ -77,9 +76,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("kind in ('CREATED', 'UPDATED', 'DELETED')", name=op.f("ck_events_kind_is_known")),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_events_user_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_events_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
     op.create_index("ix_events_created_at", "events", ["created_at"], unique=False)
@@ -108,9 +105,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("replaced_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_sessions_user_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_sessions_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
         sa.UniqueConstraint("refresh_hash", name=op.f("uq_sessions_refresh_hash")),
     )
@@ -150,9 +145,7 @@ def upgrade() -> None:
             "visibility in ('PRIVATE', 'UNLISTED', 'PUBLIC')", name=op.f("ck_tracks_visibility_is_known")
         ),
         sa.CheckConstraint("revision > 0", name=op.f("ck_tracks_revision_is_positive")),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_tracks_user_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_tracks_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tracks")),
     )
     op.create_index(
@@ -181,12 +174,8 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "role in ('USER', 'MODERATOR', 'ADMIN')", name=op.f("ck_user_roles_role_is_known")
-        ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_user_roles_user_id"), ondelete="CASCADE"
-        ),
+        sa.CheckConstraint("role in ('USER', 'MODERATOR', 'ADMIN')", name=op.f("ck_user_roles_role_is_known")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_user_roles_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("user_id", "role", name=op.f("pk_user_roles")),
     )
     op.create_table(
@@ -247,16 +236,10 @@ def upgrade() -> None:
             "(idempotency_key is null) = (request_hash is null)", name=op.f("ck_generations_key_has_request")
         ),
         sa.CheckConstraint("progress between 0 and 1", name=op.f("ck_generations_progress_is_a_share")),
-        sa.ForeignKeyConstraint(
-            ["track_id"], ["tracks.id"], name=op.f("fk_generations_track_id"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_generations_user_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["track_id"], ["tracks.id"], name=op.f("fk_generations_track_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_generations_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generations")),
-        sa.UniqueConstraint(
-            "user_id", "idempotency_key", name=op.f("uq_generations_user_id_idempotency_key")
-        ),
+        sa.UniqueConstraint("user_id", "idempotency_key", name=op.f("uq_generations_user_id_idempotency_key")),
     )
     op.create_index(
         "ix_generations_due",
@@ -289,9 +272,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["track_id"], ["tracks.id"], name=op.f("fk_media_objects_track_id"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_media_objects_user_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_media_objects_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_media_objects")),
         sa.UniqueConstraint("track_id", "id", name=op.f("uq_media_objects_track_id_id")),
         sa.UniqueConstraint("track_id", "key", name=op.f("uq_media_objects_track_id_key")),
@@ -329,9 +310,7 @@ def upgrade() -> None:
             ["user_id"], ["users.id"], name=op.f("fk_generation_attempts_user_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generation_attempts")),
-        sa.UniqueConstraint(
-            "generation_id", "number", name=op.f("uq_generation_attempts_generation_id_number")
-        ),
+        sa.UniqueConstraint("generation_id", "number", name=op.f("uq_generation_attempts_generation_id_number")),
     )
     op.create_index(
         "ix_generation_attempts_task",
@@ -365,9 +344,7 @@ def upgrade() -> None:
             name=op.f("fk_provider_events_generation_id"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_provider_events_user_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_provider_events_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_events")),
     )
     op.create_index("ix_provider_events_generation_id", "provider_events", ["generation_id"], unique=False)
@@ -395,9 +372,7 @@ def upgrade() -> None:
         sa.Column("output_key", sa.Text(), nullable=False),
         sa.Column("lyrics", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "kind in ('ORIGINAL', 'EXTEND', 'COVER', 'REMIX')", name=op.f("ck_versions_kind_is_known")
-        ),
+        sa.CheckConstraint("kind in ('ORIGINAL', 'EXTEND', 'COVER', 'REMIX')", name=op.f("ck_versions_kind_is_known")),
         sa.CheckConstraint("duration_ms > 0", name=op.f("ck_versions_duration_is_positive")),
         sa.CheckConstraint("number > 0 and variant > 0", name=op.f("ck_versions_counted_from_one")),
         sa.ForeignKeyConstraint(
@@ -414,18 +389,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["track_id", "media_id"], ["media_objects.track_id", "media_objects.id"], name="fk_versions_media"
         ),
-        sa.ForeignKeyConstraint(
-            ["track_id"], ["tracks.id"], name=op.f("fk_versions_track_id"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["users.id"], name=op.f("fk_versions_user_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["track_id"], ["tracks.id"], name=op.f("fk_versions_track_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_versions_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_versions")),
         sa.UniqueConstraint("generation_id", "variant", name=op.f("uq_versions_generation_id_variant")),
         sa.UniqueConstraint("track_id", "id", name=op.f("uq_versions_track_id_id")),
-        sa.UniqueConstraint(
-            "track_id", "number", "variant", name=op.f("uq_versions_track_id_number_variant")
-        ),
+        sa.UniqueConstraint("track_id", "number", "variant", name=op.f("uq_versions_track_id_number_variant")),
     )
     op.create_index("ix_versions_parent_id", "versions", ["parent_id"], unique=False)
     op.create_index("ix_versions_user_id", "versions", ["user_id"], unique=False)
@@ -444,9 +413,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["media_id"], ["media_objects.id"], name=op.f("fk_stems_media_id")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_stems_user_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["version_id"], ["versions.id"], name=op.f("fk_stems_version_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name=op.f("fk_stems_version_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stems")),
         sa.UniqueConstraint("version_id", "kind", name=op.f("uq_stems_version_id_kind")),
     )
@@ -468,17 +435,17 @@ def upgrade() -> None:
         ondelete="SET NULL",
     )
 
-    secure("users", owner="id")
+    secure("users", owner="id", owner_may="select")  # tier and password are not for a plain update
     secure("profiles", owner="id", readers="true")  # the public face: nothing private stands in it
-    secure("user_roles")
-    secure("sessions")
+    secure("user_roles", owner_may="select")
+    secure("sessions", owner_may="select")
     secure("tracks", readers=SHARED)
     secure("versions", readers=OF_SHARED_TRACK)
     secure("stems", readers=OF_SHARED_VERSION)
     secure("media_objects", readers=OF_SHARED_TRACK)
     secure("generations")
     secure("generation_attempts")
-    secure("provider_events")
+    secure("provider_events", owner_may="select")
     secure("events", readers=OF_SHARED_TRACK)
 
 
