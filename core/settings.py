@@ -202,10 +202,10 @@ def _url(*schemes: str) -> Callable[[str], str]:
     def cast(text: str) -> str:
         try:
             parts = urlsplit(text)
-            port_fits = parts.port is None or parts.port >= 0
+            _ = parts.port
         except ValueError:
             raise ValueError(f"has a host or port that does not fit: must be a URL like {like}:1234") from None
-        if parts.scheme not in schemes or not parts.hostname or not port_fits:
+        if parts.scheme not in schemes or not parts.hostname:
             raise ValueError(f"must be a URL like {like}")
         return text.rstrip("/")
 
@@ -223,7 +223,7 @@ def _base_url(text: str) -> str:
 def _database_url(text: str) -> str:
     """libpq's form: the host may stand in the query (a socket's folder), and there may be several."""
     scheme, _, rest = text.partition("://")
-    if scheme == "postgresql" and (rest.startswith("/") or "," in rest.partition("/")[0]):
+    if scheme in ("postgresql", "postgres") and (rest.startswith("/") or "," in rest.partition("/")[0]):
         return text
     return _url("postgresql", "postgres", "postgresql+asyncpg")(text)
 
@@ -241,9 +241,13 @@ def _secret(text: str) -> str:
 
 
 def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    # In lower case, as browsers send them.
+    origins = tuple(part.strip().rstrip("/").lower() for part in text.split(",") if part.strip())
     for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+        try:
+            fits = urlsplit(_base_url(origin)).path == ""
+        except ValueError:
+            fits = False
+        if not fits:
             raise ValueError(f"must list origins like https://studio.example, not {origin!r}")
     return origins
