@@ -12,11 +12,12 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import asyncpg
 import uvloop
 
 from core.banner import Facts, banner
 from core.children import Child, Program, Supervisor, spawn
-from core.datadir import CannotStart, open_data_dir
+from core.datadir import SIGNING_KEY, CannotStart, open_data_dir, secret_in
 from core.engines import start_engines
 from core.log import configure_logs
 from core.migrations import DatabaseIsBehind, migrate, require_newest
@@ -63,9 +64,10 @@ def _with_own_url(settings: Settings, port: int) -> Settings:
 async def _engines(stack: AsyncExitStack, settings: Settings) -> tuple[Settings, Addresses]:
     """The engines, started or named, with a database of the newest schema; the settings with a signing key."""
     database_url, redis_url = settings.database_url, settings.redis_url
-    if settings.embeds_engines or settings.secret_key is None:
+    if settings.secret_key is None:
+        settings = replace(settings, secret_key=secret_in(settings.data_dir, SIGNING_KEY))
+    if settings.embeds_engines:
         data = stack.enter_context(open_data_dir(settings.data_dir))
-        settings = replace(settings, secret_key=settings.secret_key or data.secret("signing-key"))
         engines = await start_engines(data, postgres=database_url is None, valkey=redis_url is None)
         stack.push_async_callback(engines.stop)
         database_url, redis_url = database_url or engines.database_url, redis_url or engines.redis_url
@@ -76,8 +78,8 @@ async def _engines(stack: AsyncExitStack, settings: Settings) -> tuple[Settings,
         owned = settings.database_url is None or not settings.production
         await (migrate(database_url) if owned else require_newest(database_url))
         role = await bound_role(database_url, production=settings.production)
-    except (OSError, TimeoutError) as fault:
-        raise CannotStart(f"The database at DATABASE_URL does not answer ({fault or 'timeout'}).") from fault
+    except (OSError, asyncpg.PostgresError) as fault:
+        raise CannotStart(f"The database at DATABASE_URL cannot be used ({fault or type(fault).__name__}).") from fault
     return settings, Addresses(database_url, redis_url, role)
 
 

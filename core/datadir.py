@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOCK = "antiphon.lock"
+SIGNING_KEY = "signing-key"  # the secret that stands in for ANTIPHON_SECRET_KEY in development
 
 # A fresh cluster takes 39 MB (measured, PostgreSQL 18.6), its write-ahead log up to 512 MB, one track about
 # 12 MB with its WAV and stems: below this the first tracks would fail, which is worse than not starting.
@@ -81,21 +82,8 @@ class DataDirectory:
         self._lock = lock
 
     def secret(self, name: str, nbytes: int = 32) -> str:
-        """URL-safe text of `nbytes` random bytes, made on first use and the same ever after (file mode 0600).
-
-        Raises `SecretIsEmpty`, and `CannotStart` when the file cannot be read or made.
-        """
-        folder = self.path / "secrets"
-        with told_plainly(self.path):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            try:
-                text = (folder / name).read_text().strip()
-            except FileNotFoundError:
-                text = secrets.token_urlsafe(nbytes)
-                self.write(f"secrets/{name}", text)
-        if not text:
-            raise SecretIsEmpty(folder / name)
-        return text
+        """As `secret_in`, of this directory."""
+        return secret_in(self.path, name, nbytes)
 
     def write(self, name: str, text: str) -> None:
         """Replace the file `name` below the directory durably, whole or not at all (mode 0600)."""
@@ -121,6 +109,34 @@ class DataDirectory:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+
+def secret_in(path: Path, name: str, nbytes: int = 32) -> str:
+    """URL-safe text of `nbytes` random bytes, made on first use and the same ever after (file mode 0600).
+
+    Needs no lock: of several processes that make it at once one wins, and all get its text. Raises `SecretIsEmpty`,
+    and `CannotStart` when the file cannot be read or made.
+    """
+    folder, made = path / "secrets", secrets.token_urlsafe(nbytes)
+    with told_plainly(path):
+        _make(path)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not (folder / name).exists():
+            handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+            try:
+                with os.fdopen(handle, "w") as file:
+                    file.write(made + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                with contextlib.suppress(FileExistsError):
+                    os.link(temporary, folder / name)
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+            sync_folder(folder)
+        text = (folder / name).read_text().strip()
+    if not text:
+        raise SecretIsEmpty(folder / name)
+    return text
 
 
 def open_data_dir(path: Path, *, room_bytes: int = ROOM_BYTES) -> DataDirectory:

@@ -7,7 +7,7 @@ commits. Row-level security reads the viewer from settings that are local to the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NewType, Protocol
@@ -33,6 +33,15 @@ ReadSession = NewType("ReadSession", AsyncSession)
 
 class DatabaseUnavailable(Exception):
     """The database cannot be reached or cannot serve just now; the same request may succeed a little later."""
+
+
+class DatabaseRefused(Exception):
+    """A statement that cannot be: a bug. `state` is the SQLSTATE, `constraint` the name of what it ran against."""
+
+    def __init__(self, state: str | None, constraint: str | None) -> None:
+        super().__init__(f"SQLSTATE {state}" + (f", constraint {constraint}" if constraint else ""))
+        self.state = state
+        self.constraint = constraint
 
 
 class Actor(Protocol):
@@ -92,24 +101,23 @@ def _tell_who_asks(session: SyncSession, _transaction: Any, connection: Connecti
 
 
 @contextmanager
-def _outages_named() -> Any:
-    """Say `DatabaseUnavailable` for every way in which a database can be away."""
+def _failures_named() -> Iterator[None]:
+    """Say `DatabaseUnavailable` for every way in which a database can be away, and `DatabaseRefused` for the rest.
+
+    The driver's own words stay behind: they quote rows, and errors are logged.
+    """
     try:
         yield
-    except (
-        PoolTimeout,
-        OSError,
-        TimeoutError,
-        asyncpg.PostgresConnectionError,
-        asyncpg.InterfaceError,
-    ) as fault:
-        raise DatabaseUnavailable(type(fault).__name__) from fault
+    except (PoolTimeout, OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as fault:
+        raise DatabaseUnavailable(type(fault).__name__).with_traceback(fault.__traceback__) from None
     except DBAPIError as fault:
-        state = getattr(fault.orig, "sqlstate", None)
+        cause = fault.orig.__cause__ if fault.orig else None
+        state, constraint = getattr(cause, "sqlstate", None), getattr(cause, "constraint_name", None)
         outage = isinstance(fault, OperationalError | InterfaceError) or fault.connection_invalidated
+        named: Exception = DatabaseRefused(state, constraint)
         if outage or state in PASSING_STATES:
-            raise DatabaseUnavailable(state or type(fault).__name__) from fault
-        raise
+            named = DatabaseUnavailable(state or type(fault).__name__)
+        raise named.with_traceback(fault.__traceback__) from None
 
 
 class Database:
@@ -121,15 +129,19 @@ class Database:
 
     @asynccontextmanager
     async def read(self, actor: Actor) -> AsyncIterator[ReadSession]:
-        with _outages_named():
+        with _failures_named():
             async with AsyncSession(self.engine, info={"actor": actor}, expire_on_commit=False) as session:
                 yield ReadSession(session)
 
     @asynccontextmanager
     async def begin(self, actor: Actor) -> AsyncIterator[Transaction]:
-        with _outages_named():
+        with _failures_named():
             async with Transaction(self.engine, info={"actor": actor}, expire_on_commit=False) as tx, tx.begin():
-                yield tx
+                try:
+                    yield tx
+                except BaseException:
+                    tx.expunge_all()  # a refusal may carry rows to show; a rollback would empty them
+                    raise
         await self._ring(tx.bells)
 
     async def close(self) -> None:
@@ -168,4 +180,5 @@ def connect_database(url: str, *, name: str, role: str | None = None, pool_size:
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT,
         pool_pre_ping=True,
+        hide_parameters=True,  # errors are logged, and parameters hold addresses, hashes and prompts
     )

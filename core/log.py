@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-# Chatty at INFO: arq logs job arguments, httpx every request, alembic every step.
-QUIET = ("arq", "httpx", "httpcore", "alembic", "sqlalchemy", "uvicorn.access", "websockets")
+# Chatty at INFO: arq logs job arguments, httpx and uvicorn every connection, alembic every step.
+QUIET = ("arq", "httpx", "httpcore", "alembic", "sqlalchemy", "uvicorn", "uvicorn.error", "websockets")
 
 
 def configure_logs(*, json: bool, level: str = "INFO") -> None:
