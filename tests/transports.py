@@ -236,12 +236,17 @@ def studio_execution(limits: Limits | None = None) -> Execution:
 
 def transports(limits: SocketLimits | None = None) -> Transports:
     studio, streams = Studio(), Streams()
+
+    async def renew(context: Any) -> Any:
+        return context
+
     door = Door(
         execution=studio_execution(),
         make_context=partial(make_caller, studio),
         streams=streams,
         allow_origin=lambda origin: origin in (None, "http://localhost:3000"),
         now=time.time,
+        renew=renew,
     )
     app = RequestIds(Starlette(routes=graphql_routes(door, limits)))
     return Transports(app, door, studio, streams)

@@ -134,6 +134,10 @@ def _door(settings: Settings, context: Context, streams: Streams) -> Door:
             structlog.contextvars.bind_contextvars(viewer=str(viewer.user_id), as_admin=viewer.kind == "admin")
         return RequestContext(replace(context, viewer=viewer, request_id=request_id), NODE_TYPES)
 
+    async def renew(context: RequestContext) -> RequestContext:
+        await doorkeeper.confirm(context.ctx.viewer)
+        return RequestContext(context.ctx, NODE_TYPES)
+
     describe = partial(describe_errors, outages=(DatabaseUnavailable,))
     return Door(
         execution=Execution(build_schema(), limits=Limits(), describe=describe, rules=RULES),
@@ -141,6 +145,7 @@ def _door(settings: Settings, context: Context, streams: Streams) -> Door:
         streams=streams,
         allow_origin=origin_rule(settings.cors_origins, settings.public_url),
         now=time.time,
+        renew=renew,
     )
 
 

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
 
+from core.db import DatabaseUnavailable
+from web.masked import Masked
 from web.metrics import Metrics
 from web.observed import Observed
 from web.origins import cors
@@ -25,5 +27,6 @@ def schema_route(sdl: str) -> Route:
 
 
 def build_app(routes: Sequence[BaseRoute], metrics: Metrics, *, origins: tuple[str, ...] | None) -> Starlette:
-    """Outermost first: figures and ids for everything, then origins, then the routes."""
-    return Starlette(routes=routes, middleware=[Middleware(Observed, metrics=metrics), cors(origins)])
+    """Outermost first: figures and ids for everything, then origins, then what breaks, then the routes."""
+    onion = [Middleware(Observed, metrics=metrics), cors(origins), Middleware(Masked, outages=(DatabaseUnavailable,))]
+    return Starlette(routes=routes, middleware=onion)

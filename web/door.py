@@ -17,6 +17,9 @@ from web.streams import Streams
 # `RequestFailed`. A context with `expires_at` (Unix seconds) ends the streams that were opened with it then.
 MakeContext = Callable[[HTTPConnection, str | None, str], Awaitable[object]]
 
+# A socket's context → that of its next operation. May raise `RequestFailed`, when the session has ended meanwhile.
+Renew = Callable[[Any], Awaitable[object]]
+
 
 @dataclass(frozen=True, slots=True)
 class Door:
@@ -28,6 +31,7 @@ class Door:
     streams: Streams
     allow_origin: Callable[[str | None], bool]
     now: Callable[[], float]
+    renew: Renew
 
     def seconds_left(self, context: object) -> float | None:
         """How long streams opened with this context may go on; None when for ever."""

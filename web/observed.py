@@ -17,6 +17,11 @@ log = structlog.get_logger()
 # An id from outside joins our log with the caller's; anything else than a plain word could forge log lines.
 OUTSIDE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
+# Any word can be sent as a method, and each would become a time series of its own.
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"}
+
+SWITCHED, REFUSED, BROKEN = 101, 403, 500  # what a WebSocket, or a request that was never answered, counts as
+
 # Asked every few seconds by machines: their lines would bury the others.
 UNLOGGED = {"/health", "/metrics"}
 
@@ -39,9 +44,12 @@ class Observed:
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                status = message.get("status", SWITCHED)
+                message.setdefault("headers", [])
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            elif message["type"] == "websocket.close" and not status:
+                status = REFUSED
             await send(message)
 
         structlog.contextvars.clear_contextvars()
@@ -49,11 +57,13 @@ class Observed:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            self._record(scope, status, time.perf_counter() - started)
+            # Without an answer something broke, and the server cuts the connection or says 500.
+            self._record(scope, status or BROKEN, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         method = scope.get("method", "WEBSOCKET")
+        method = method if method in METHODS else "OTHER"
         self._metrics.served(method, route, status, seconds)
         if route not in UNLOGGED:
             log.info("request.served", method=method, route=route, status=status, ms=round(seconds * 1000, 1))

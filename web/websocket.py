@@ -228,12 +228,13 @@ class Conversation:
         execution, variables = self._door.execution, parameters.variables
         operation = execution.prepare(parameters.query, parameters.operation_name, variables)
         running.kind = operation.kind
+        context = await self._door.renew(self._context)
         head = b'{"id":%s,"type":"next","payload":' % orjson.dumps(running.id)
         if operation.kind != "subscription":
-            payload = await execution.execute(operation, variables, self._context, request_id=request_id)
+            payload = await execution.execute(operation, variables, context, request_id=request_id)
             await self._send_for(running, head + execution.encode(payload, request_id) + b"}")
             return
-        events = execution.subscribe(operation, variables, self._context, request_id=request_id)
+        events = execution.subscribe(operation, variables, context, request_id=request_id)
         async with aclosing(events):
             async for payload in events:
                 await self._send_for(running, head + execution.encode(payload, request_id) + b"}")
