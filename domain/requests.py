@@ -46,12 +46,10 @@ def check_ask(ask: Ask, catalog: Mapping[str, Listing], idempotency_key: str | N
     problems += check_tags(ask.tags)
     problems += check_text(ask.lyrics, MAX_LYRICS, "lyrics")
     problems += check_key(idempotency_key)
-    listing = catalog[ask.provider]
-    if listing.unavailable_because is not None:
-        return [
-            *problems,
-            invalid(f"{ask.provider} cannot be used here: {listing.unavailable_because}", "provider"),
-        ]
+    listing = catalog.get(ask.provider)
+    if listing is None or listing.unavailable_because is not None:
+        reason = listing.unavailable_because if listing else f"it is not set up; there is {', '.join(catalog)}"
+        return [*problems, invalid(f"{ask.provider} cannot be used here: {reason}.", "provider")]
     problems += check_kind(listing, ask.kind)
     problems += check_model(listing, ask.model)
     problems += check_duration(listing, ask.duration_seconds)

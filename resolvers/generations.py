@@ -106,8 +106,6 @@ async def _ask_once(
     """The generation for `ask`, made now or, when the key was used before, then."""
     if problems := check_ask(ask, ctx.catalog, idempotency_key):
         raise Refused(problems)
-    if (before := await _asked_before(ctx, ask, idempotency_key)) is not None:
-        return before
     try:
         async with ctx.db.begin(ctx.viewer) as tx:
             track = await find_track(tx)

@@ -17,11 +17,12 @@ def read_time(text: object) -> datetime:
         raise ValueError("A DateTime is a string such as 2026-01-31T12:00:00Z.")
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        in_utc = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(f"{text[:40]!r} is not a time; write it as 2026-01-31T12:00:00Z.") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text[:40]!r} has no time zone; end it with Z or an offset such as +02:00.")
-    return moment.astimezone(UTC)
+    return in_utc
 
 
 DATE_TIME = strawberry.scalar(

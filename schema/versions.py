@@ -33,7 +33,7 @@ BY_KIND = Order("kind", (StemRow.kind,), descending=False)
 DEFAULT_POINTS = 200  # about as many bars as a player draws
 
 Points = Annotated[
-    int,
+    int | None,
     strawberry.argument(description=f"How many values, 1 to {STORED_POINTS}; each is the peak of its share."),
 ]
 
