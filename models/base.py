@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, MetaData, Text, Uuid, func
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, ForeignKeyConstraint, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -38,6 +38,11 @@ Id = Annotated[UUID, mapped_column(primary_key=True)]
 Owner = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
 Created = Annotated[datetime, mapped_column(server_default=func.now())]
 Updated = Annotated[datetime, mapped_column(server_default=func.now(), onupdate=func.now())]
+
+
+def owned_by_the_owner_of(child: str, table: str) -> ForeignKeyConstraint:
+    """`child` names a row of `table` of the same user: nobody's row hangs below somebody else's."""
+    return ForeignKeyConstraint([child, "user_id"], [f"{table}.id", f"{table}.user_id"], ondelete="CASCADE")
 
 
 def one_of(column: str, states: type[StrEnum]) -> CheckConstraint:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Created, Id, Owner, Row, one_of
+from models.base import Created, Id, Owner, Row, one_of, owned_by_the_owner_of
 
 
 class MediaPurpose(StrEnum):
@@ -27,6 +27,7 @@ class MediaObject(Row):
 
     __tablename__ = "media_objects"
     __table_args__ = (
+        owned_by_the_owner_of("track_id", "tracks"),
         UniqueConstraint("track_id", "key"),
         one_of("purpose", MediaPurpose),
         CheckConstraint("size_bytes > 0", name="size_is_positive"),
@@ -37,7 +38,7 @@ class MediaObject(Row):
 
     id: Mapped[Id]
     user_id: Mapped[Owner]
-    track_id: Mapped[UUID] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"))
+    track_id: Mapped[UUID]
     key: Mapped[str]
     purpose: Mapped[str]
     content_type: Mapped[str]

@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKeyConstraint,
     Index,
+    UniqueConstraint,
     func,
     text,
     update,
@@ -46,6 +47,7 @@ class Track(Row):
         ),
         CheckConstraint("status <> 'COMPLETED' or primary_version_id is not null", name="completed_has_version"),
         CheckConstraint("revision > 0", name="revision_is_positive"),
+        UniqueConstraint("id", "user_id"),
         # The library page: newest first, without the bin.
         Index(
             "ix_tracks_library",

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from domain.generations import StemKind
 from domain.tracks import VersionKind
-from models.base import Created, Id, Owner, Row, one_of
+from models.base import Created, Id, Owner, Row, one_of, owned_by_the_owner_of
 
 
 class Version(Row):
@@ -25,6 +25,11 @@ class Version(Row):
     __tablename__ = "versions"
     __table_args__ = (
         one_of("kind", VersionKind),
+        owned_by_the_owner_of("track_id", "tracks"),
+        ForeignKeyConstraint(
+            ["track_id", "generation_id"], ["generations.track_id", "generations.id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("id", "user_id"),
         UniqueConstraint("track_id", "id"),
         UniqueConstraint("track_id", "number", "variant"),
         UniqueConstraint("generation_id", "variant"),
@@ -44,8 +49,8 @@ class Version(Row):
 
     id: Mapped[Id]
     user_id: Mapped[Owner]
-    track_id: Mapped[UUID] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"))
-    generation_id: Mapped[UUID] = mapped_column(ForeignKey("generations.id", ondelete="CASCADE"))
+    track_id: Mapped[UUID]
+    generation_id: Mapped[UUID]
     number: Mapped[int] = mapped_column(SmallInteger)
     variant: Mapped[int] = mapped_column(SmallInteger)
     kind: Mapped[str]
@@ -64,6 +69,7 @@ class Stem(Row):
     __tablename__ = "stems"
     __table_args__ = (
         one_of("kind", StemKind),
+        owned_by_the_owner_of("version_id", "versions"),
         UniqueConstraint("version_id", "kind"),
         Index("ix_stems_user_id", "user_id"),
         Index("ix_stems_media_id", "media_id"),
@@ -71,7 +77,7 @@ class Stem(Row):
 
     id: Mapped[Id]
     user_id: Mapped[Owner]
-    version_id: Mapped[UUID] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"))
+    version_id: Mapped[UUID]
     kind: Mapped[str]
     media_id: Mapped[UUID] = mapped_column(ForeignKey("media_objects.id"))
     duration_ms: Mapped[int]

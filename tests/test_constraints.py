@@ -96,6 +96,30 @@ WRONG = {
     "a track seen by whom there is not": ("update tracks set visibility = 'FRIENDS'", "ck_tracks_visibility_is_known"),
     "a finished track without a version": ("update tracks set status = 'COMPLETED'", "ck_tracks_completed_has_version"),
     "a revision below one": ("update tracks set revision = 0", "ck_tracks_revision_is_positive"),
+    "a generation of somebody else's track": (
+        f"{GENERATION} ({{x}}, {{other}}, {{track}}, 'GENERATE', 'synth', '[]', 3)",
+        "fk_generations_track_id_user_id",
+    ),
+    "a version of somebody else's track": (
+        f"{VERSION} ({{x}}, {{other}}, {{track}}, {{gen}}, 1, 2, 'ORIGINAL', {{media}}, 1, 'o')",
+        "fk_versions_track_id_user_id",
+    ),
+    "a version by another track's generation": (
+        f"{VERSION} ({{x}}, {{user}}, {{track2}}, {{gen}}, 1, 2, 'ORIGINAL', {{media2}}, 1, 'o')",
+        "fk_versions_track_id_generation_id",
+    ),
+    "a stem of somebody else's version": (
+        f"{STEM} ({{x}}, {{other}}, {{version}}, 'BASS', {{media}}, 1)",
+        "fk_stems_version_id_user_id",
+    ),
+    "a file of somebody else's track": (
+        f"{MEDIA} ({{x}}, {{other}}, {{track}}, 'n', 'AUDIO', 'audio/mpeg', 1, 's')",
+        "fk_media_objects_track_id_user_id",
+    ),
+    "an attempt at somebody else's generation": (
+        f"{ATTEMPT} ({{x}}, {{other}}, {{gen}}, 2, 'synth', 'FAILED')",
+        "fk_generation_attempts_generation_id_user_id",
+    ),
     "a primary version of another track": (
         "update tracks set primary_version_id = {version} where id = {track2}",
         "fk_tracks_primary_version",
@@ -192,7 +216,8 @@ WRONG = {
 }
 
 RIGHT = {
-    "the key of another user": f"{GENERATION} ({{x}}, {{other}}, {{track}}, 'GENERATE', 'synth', '[]', 3);"
+    "the key of another user": f"{TRACK} ({{y}}, {{other}}, 't', 'p', true, 'PENDING');"
+    f"{GENERATION} ({{x}}, {{other}}, {{y}}, 'GENERATE', 'synth', '[]', 3);"
     "update generations set idempotency_key = 'key', request_hash = 'i' where id = {x}",
     "no key at all, twice": f"{GENERATION} ({{x}}, {{user}}, {{track}}, 'GENERATE', 'synth', '[]', 3),"
     f" ({{y}}, {{user}}, {{track}}, 'GENERATE', 'synth', '[]', 3)",
@@ -228,5 +253,6 @@ async def test_every_check_and_unique_constraint_is_among_those_that_were_tried(
         if "UNIQUE INDEX" in rule and name.startswith("uq_")
     }
     # Targets of foreign keys: with the primary key beside them, they can hardly be hurt.
-    unique -= {"uq_versions_track_id_id", "uq_media_objects_track_id_id"}
+    unique -= {"uq_versions_track_id_id", "uq_media_objects_track_id_id", "uq_generations_track_id_id"}
+    unique -= {f"uq_{table}_id_user_id" for table in ("tracks", "versions", "generations")}
     assert unique <= {constraint for _, constraint in WRONG.values()}

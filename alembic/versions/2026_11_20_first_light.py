@@ -146,6 +146,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("revision > 0", name=op.f("ck_tracks_revision_is_positive")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_tracks_user_id"), ondelete="CASCADE"),
+        sa.UniqueConstraint("id", "user_id", name=op.f("uq_tracks_id_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tracks")),
     )
     op.create_index(
@@ -236,8 +237,15 @@ def upgrade() -> None:
             "(idempotency_key is null) = (request_hash is null)", name=op.f("ck_generations_key_has_request")
         ),
         sa.CheckConstraint("progress between 0 and 1", name=op.f("ck_generations_progress_is_a_share")),
-        sa.ForeignKeyConstraint(["track_id"], ["tracks.id"], name=op.f("fk_generations_track_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["track_id", "user_id"],
+            ["tracks.id", "tracks.user_id"],
+            name=op.f("fk_generations_track_id_user_id"),
+            ondelete="CASCADE",
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_generations_user_id"), ondelete="CASCADE"),
+        sa.UniqueConstraint("id", "user_id", name=op.f("uq_generations_id_user_id")),
+        sa.UniqueConstraint("track_id", "id", name=op.f("uq_generations_track_id_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_generations")),
         sa.UniqueConstraint("user_id", "idempotency_key", name=op.f("uq_generations_user_id_idempotency_key")),
     )
@@ -270,7 +278,10 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("size_bytes > 0", name=op.f("ck_media_objects_size_is_positive")),
         sa.ForeignKeyConstraint(
-            ["track_id"], ["tracks.id"], name=op.f("fk_media_objects_track_id"), ondelete="CASCADE"
+            ["track_id", "user_id"],
+            ["tracks.id", "tracks.user_id"],
+            name=op.f("fk_media_objects_track_id_user_id"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_media_objects_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_media_objects")),
@@ -301,9 +312,9 @@ def upgrade() -> None:
             name=op.f("ck_generation_attempts_state_is_known"),
         ),
         sa.ForeignKeyConstraint(
-            ["generation_id"],
-            ["generations.id"],
-            name=op.f("fk_generation_attempts_generation_id"),
+            ["generation_id", "user_id"],
+            ["generations.id", "generations.user_id"],
+            name=op.f("fk_generation_attempts_generation_id_user_id"),
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
@@ -376,7 +387,10 @@ def upgrade() -> None:
         sa.CheckConstraint("duration_ms > 0", name=op.f("ck_versions_duration_is_positive")),
         sa.CheckConstraint("number > 0 and variant > 0", name=op.f("ck_versions_counted_from_one")),
         sa.ForeignKeyConstraint(
-            ["generation_id"], ["generations.id"], name=op.f("fk_versions_generation_id"), ondelete="CASCADE"
+            ["track_id", "generation_id"],
+            ["generations.track_id", "generations.id"],
+            name=op.f("fk_versions_track_id_generation_id"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["parent_id"], ["versions.id"], name=op.f("fk_versions_parent_id"), ondelete="SET NULL"
@@ -389,8 +403,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["track_id", "media_id"], ["media_objects.track_id", "media_objects.id"], name="fk_versions_media"
         ),
-        sa.ForeignKeyConstraint(["track_id"], ["tracks.id"], name=op.f("fk_versions_track_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["track_id", "user_id"],
+            ["tracks.id", "tracks.user_id"],
+            name=op.f("fk_versions_track_id_user_id"),
+            ondelete="CASCADE",
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_versions_user_id"), ondelete="CASCADE"),
+        sa.UniqueConstraint("id", "user_id", name=op.f("uq_versions_id_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_versions")),
         sa.UniqueConstraint("generation_id", "variant", name=op.f("uq_versions_generation_id_variant")),
         sa.UniqueConstraint("track_id", "id", name=op.f("uq_versions_track_id_id")),
@@ -413,7 +433,12 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["media_id"], ["media_objects.id"], name=op.f("fk_stems_media_id")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_stems_user_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name=op.f("fk_stems_version_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["version_id", "user_id"],
+            ["versions.id", "versions.user_id"],
+            name=op.f("fk_stems_version_id_user_id"),
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stems")),
         sa.UniqueConstraint("version_id", "kind", name=op.f("uq_stems_version_id_kind")),
     )
