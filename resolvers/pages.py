@@ -7,15 +7,14 @@ the last one ended however the table has changed meanwhile, and costs the same a
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, SmallInteger, and_, false, func, not_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.db import ReadSession
@@ -63,10 +62,10 @@ class Page(Generic[R]):
 
 def page_args(first: int | None, after: str | None, last: int | None, before: str | None) -> PageArgs:
     """Relay's four arguments. Raises BAD_USER_INPUT for mixed directions and sizes out of range."""
-    if (first is not None and last is not None) or (after and before):
+    if (first is not None and last is not None) or (after is not None and before is not None):
         raise _bad("Page forward with `first` and `after`, or backward with `last` and `before`, not both.")
     backward = last is not None or (before is not None and first is None)
-    if (backward and after) or (not backward and before):
+    if (backward and after is not None) or (not backward and before is not None):
         raise _bad("`after` goes with `first`, and `before` with `last`.")
     size = last if backward else first
     size = DEFAULT_PAGE if size is None else size
@@ -76,11 +75,15 @@ def page_args(first: int | None, after: str | None, last: int | None, before: st
 
 
 async def read_page(session: ReadSession, statement: Select[R], order: Order, args: PageArgs) -> Page[R]:
-    """One page of `statement`'s rows: one query, one row more than asked to know whether there is a next page."""
-    statement = statement.order_by(*_ordering(order, args)).limit(args.size + 1)
-    if args.cursor:
-        statement = statement.where(_beyond(order, args))
-    return _page((await session.scalars(statement)).all(), order, args)
+    """One page of `statement`'s rows: one row more than asked, to know whether there is a next page."""
+    statement = statement.order_by(*_ordering(order, args))
+    if args.cursor is None:
+        return _page((await session.scalars(statement.limit(args.size + 1))).all(), order, args)
+    beyond = _beyond(order, args)
+    rows = (await session.scalars(statement.where(beyond).limit(args.size + 1))).all()
+    # Rows lie behind the cursor if any does: the list's first one. It costs one probe of the index.
+    first_is_behind = statement.with_only_columns(not_(beyond)).limit(1)
+    return _page(rows, order, args, behind=bool(await session.scalar(first_is_behind)))
 
 
 async def read_pages(
@@ -95,23 +98,26 @@ async def read_pages(
     entity = parent.class_
     rank = func.row_number().over(partition_by=parent, order_by=_ordering(order, args)).label("rank")
     inner = select(entity, rank).where(parent.in_(parent_ids))
-    if args.cursor:
-        inner = inner.where(_beyond(order, args))
+    behind: set[UUID] = set()
+    if args.cursor is not None:
+        beyond = _beyond(order, args)
+        inner = inner.where(beyond)
+        behind.update(await session.scalars(select(parent).where(parent.in_(parent_ids), not_(beyond)).distinct()))
     ranked = inner.subquery()
     row = aliased(entity, ranked)
     rows = (await session.scalars(select(row).where(ranked.c.rank <= args.size + 1).order_by(ranked.c.rank))).all()
     found: dict[UUID, list[Any]] = {id: [] for id in parent_ids}
     for child in rows:
         found[getattr(child, parent.key)].append(child)
-    return {id: _page(children, order, args) for id, children in found.items()}
+    return {id: _page(children, order, args, behind=id in behind) for id, children in found.items()}
 
 
-def _page(rows: Sequence[R], order: Order, args: PageArgs) -> Page[R]:
+def _page(rows: Sequence[R], order: Order, args: PageArgs, *, behind: bool = False) -> Page[R]:
+    """The page of rows as they were read, one too many if there are more. `behind`: some lie before the cursor."""
     more, rows = len(rows) > args.size, rows[: args.size]
-    came_from_somewhere = args.cursor is not None
     if args.backward:
-        return Page(rows[::-1], came_from_somewhere, more, order)
-    return Page(rows, more, came_from_somewhere, order)
+        return Page(rows[::-1], behind, more, order)
+    return Page(rows, more, behind, order)
 
 
 def _ordering(order: Order, args: PageArgs) -> list[ColumnElement[Any]]:
@@ -137,22 +143,24 @@ def _read_cursor(cursor: str, order: Order) -> list[Any]:
         if version != CURSOR_VERSION or name != order.name:
             raise _bad("This cursor belongs to another list or order; use one that this list gave.")
         return [_cast(column, value) for column, value in zip(order.columns, values, strict=True)]
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         raise _bad("The cursor is malformed; use one that a connection gave, unchanged.") from None
 
 
 def _cast(column: InstrumentedAttribute[Any], value: Any) -> Any:
+    """The value of a cursor as the column's type, within what the database takes. Raises like any cast."""
     kind = column.type.python_type
     if kind is datetime:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError
-        return moment
+        return moment.astimezone(UTC)
     if kind is UUID:
         return UUID(value)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError
-    if kind is int and not -(2**31) <= value < 2**31:
+    most = 2**15 if isinstance(column.type, SmallInteger) else 2**31
+    if kind is int and not -most <= value < most:
         raise ValueError
     return value
 

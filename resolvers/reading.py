@@ -48,8 +48,9 @@ async def pages_below(
     return [pages[id] for id in ids]
 
 
-async def count_below(ctx: Context, parent: InstrumentedAttribute[UUID], id: UUID) -> int:
-    """How many rows the viewer sees whose `parent` column is `id`."""
+async def counts_below(ctx: Context, parent: InstrumentedAttribute[UUID], ids: Sequence[UUID]) -> list[int]:
+    """How many rows the viewer sees whose `parent` column is each of `ids`."""
+    counted = select(parent, func.count()).where(parent.in_(ids)).group_by(parent)
     async with ctx.db.read(ctx.viewer) as session:
-        counted = select(func.count()).select_from(parent.class_).where(parent == id)
-        return (await session.scalars(counted)).one()
+        found = {row[0]: row[1] for row in await session.execute(counted)}
+    return [found.get(id, 0) for id in ids]

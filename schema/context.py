@@ -53,6 +53,11 @@ class Readers:
 
         return await self._loader((parent, order, args), load).load(id)
 
+    async def count(self, parent: InstrumentedAttribute[UUID], id: UUID) -> int:
+        """How many rows have `id` in their `parent` column."""
+        counted: int = await self._loader(("count", parent), partial(reading.counts_below, self._ctx, parent)).load(id)
+        return counted
+
     def _loader(self, question: Any, load: Any) -> Any:
         if question not in self._loaders:
             self._loaders[question] = DataLoader(load_fn=load, cache=False)
