@@ -15,6 +15,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import select, tuple_
 
+from core.db import ReadSession
 from core.topics import Subscription
 from domain.errors import RequestCode, RequestFailed
 from domain.events import RETENTION
@@ -26,7 +27,9 @@ CURSOR_VERSION = 1
 BATCH = 200  # events read at once; a subscriber that was away for days catches up in steps
 READY_PATIENCE = 5.0  # seconds to wait for Redis; without it READY still comes, and the timer does the work
 TIMER = 2.0  # seconds: what a lost hint costs at most
-UNSETTLED_PAUSE = 0.02  # seconds before looking again for an event that an older, still open transaction holds back
+# Seconds before looking again for an event that an older, still open transaction holds back. Doubled up to TIMER, since
+# a transaction that has not ended within the first few looks may stay open for a minute.
+UNSETTLED_PAUSE = 0.02
 LAST_ID = 2**63 - 1
 
 
@@ -44,39 +47,70 @@ async def track_updates(
     ctx: Context, track_ids: Sequence[UUID] | None, after: str | None
 ) -> AsyncGenerator[Update, None]:
     """The viewer's whole feed, or the events of the named tracks that the viewer may see, from `after` on."""
-    resume = _read_cursor(after, ctx.clock()) if after is not None else None
     if track_ids is None and ctx.viewer.user_id is not None:
         topics = [topic_of_user(ctx.viewer.user_id)]
     else:
         topics = [topic_of_track(id) for id in dict.fromkeys(track_ids or ())]
     async with ctx.topics.subscribe(*topics) as subscription:
         await subscription.ready(READY_PATIENCE)
-        place = resume or await _present(ctx)
-        yield Update(_write_cursor(place, ctx.clock()), "READY")
-        awaited = 0
+        place, cursor = await _join(ctx, after)
+        yield Update(cursor, "READY")
+        hints = _Hints(subscription)
         while True:
             await _still_signed_in(ctx)
-            settled, updates, place = await _read(ctx, track_ids, place)
-            for update in updates:
+            batch = await _read(ctx, track_ids, place)
+            for update in batch.updates:
                 yield update
-            if len(updates) < BATCH:
-                awaited = await _next_hint(subscription, awaited, settled)
+            place = batch.place
+            if not batch.full:
+                await hints.wait(batch.settled)
 
 
-async def _next_hint(subscription: Subscription, awaited: int, settled: int) -> int:
-    """Wait for a reason to read again. `awaited` is the newest position hinted at, `settled` the one read up to."""
-    unsettled = awaited >= settled
-    hint = await subscription.wait(UNSETTLED_PAUSE if unsettled else TIMER)
-    return max(awaited if unsettled else 0, int(hint.position) if hint and hint.position else 0)
+@dataclass
+class _Hints:
+    """When to read again: at a hint, and until what it hinted at is settled; without any, by the timer."""
+
+    subscription: Subscription
+    newest: int = 0  # the highest position hinted at
+    pause: float = UNSETTLED_PAUSE
+
+    async def wait(self, settled: int) -> None:
+        """Return when there is a reason to read on from `settled`."""
+        if self.newest < settled:
+            self.pause = UNSETTLED_PAUSE
+            hint = await self.subscription.wait(TIMER)
+        else:
+            hint = await self.subscription.wait(self.pause)
+            self.pause = min(2 * self.pause, TIMER)
+        if hint is not None and hint.position is not None:
+            self.newest = max(self.newest, int(hint.position))
 
 
-async def _present(ctx: Context) -> Cursor:
+async def _join(ctx: Context, after: str | None) -> tuple[Cursor, str]:
+    """The place to read from, and the cursor that READY carries."""
     async with ctx.db.read(ctx.viewer) as session:
-        return Cursor((await session.scalars(select(HORIZON))).one() - 1, LAST_ID)
+        present = Cursor((await session.scalars(select(HORIZON))).one() - 1, LAST_ID)
+    if after is None:
+        return present, _write_cursor(present, ctx.clock())
+    resume = _read_cursor(after, ctx.clock())
+    if resume > present:  # no cursor of this log: of one that was since restored from a backup, say
+        raise _resume_expired()
+    # The cursor as it was sent: the same place with the present time would outlive the events that follow it.
+    return resume, after
 
 
-async def _read(ctx: Context, track_ids: Sequence[UUID] | None, place: Cursor) -> tuple[int, list[Update], Cursor]:
-    """The next events after `place`, with their tracks as they stand now; how far the log is settled; the new place."""
+@dataclass(frozen=True)
+class _Batch:
+    """What one reading gave: the updates, the place behind them, how far the log is settled, whether there is more."""
+
+    updates: list[Update]
+    place: Cursor
+    settled: int
+    full: bool
+
+
+async def _read(ctx: Context, track_ids: Sequence[UUID] | None, place: Cursor) -> _Batch:
+    """The next events after `place`, with their tracks as they stand now."""
     feed = Event.track_id.in_(track_ids) if track_ids is not None else Event.user_id == ctx.viewer.user_id
     async with ctx.db.read(ctx.viewer) as session:
         # First the horizon, then the rows below it: whatever is settled at the first statement is seen by the second.
@@ -90,17 +124,29 @@ async def _read(ctx: Context, track_ids: Sequence[UUID] | None, place: Cursor) -
                 .limit(BATCH)
             )
         ).all()
-        ids = {event.track_id for event in events}
-        rows = await session.scalars(select(Track).where(Track.id.in_(ids), Track.deleted_at.is_(None)))
-        tracks = {track.id: track for track in rows} if ids else {}
-    updates = []
-    for event in events:
-        place = Cursor(event.position, event.id)
-        track = tracks.get(event.track_id) if event.kind != EventKind.DELETED else None
-        if track is not None or event.kind == EventKind.DELETED:
-            cursor = _write_cursor(place, event.created_at)
-            updates.append(Update(cursor, event.kind, track, event.track_id))
-    return settled, updates, place
+        tracks = await _tracks(session, {event.track_id for event in events})
+    shown = [_shown(event, tracks.get(event.track_id)) for event in events]
+    return _Batch(
+        updates=[update for update in shown if update is not None],
+        place=Cursor(events[-1].position, events[-1].id) if events else place,
+        settled=settled,
+        full=len(events) == BATCH,
+    )
+
+
+async def _tracks(session: ReadSession, ids: set[UUID]) -> dict[UUID, Track]:
+    if not ids:
+        return {}
+    rows = await session.scalars(select(Track).where(Track.id.in_(ids), Track.deleted_at.is_(None)))
+    return {track.id: track for track in rows}
+
+
+def _shown(event: Event, track: Track | None) -> Update | None:
+    """The update that tells of an event; None for news of a track that is gone by now, which DELETED tells of."""
+    cursor = _write_cursor(Cursor(event.position, event.id), event.created_at)
+    if event.kind == EventKind.DELETED:
+        return Update(cursor, event.kind, None, event.track_id)
+    return Update(cursor, event.kind, track, event.track_id) if track is not None else None
 
 
 async def _still_signed_in(ctx: Context) -> None:
@@ -129,8 +175,12 @@ def _read_cursor(cursor: str, now: datetime) -> Cursor:
             "`after` is malformed; use a cursor that this subscription gave, unchanged.",
         ) from None
     if written < now - RETENTION:
-        raise RequestFailed(
-            RequestCode.RESUME_EXPIRED,
-            f"Events are kept for {RETENTION.days} days; fetch the tracks anew and subscribe without `after`.",
-        )
+        raise _resume_expired()
     return Cursor(position, id)
+
+
+def _resume_expired() -> RequestFailed:
+    return RequestFailed(
+        RequestCode.RESUME_EXPIRED,
+        f"Events are kept for {RETENTION.days} days; fetch the tracks anew and subscribe without `after`.",
+    )
