@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session as SyncSession
 
-COMMAND_TIMEOUT = 30.0  # seconds; the slowest legitimate statement takes well under one, a frozen server takes for ever
+COMMAND_TIMEOUT = 10.0  # seconds; the slowest legitimate statement takes well under one, a frozen server for ever
 CONNECT_TIMEOUT = 5.0
 POOL_TIMEOUT = 5.0  # seconds a request waits for a free connection before it is told UNAVAILABLE
 

@@ -224,13 +224,15 @@ async def cancel_generation(ctx: Context, generation_id: UUID) -> Asked:
 
 
 async def retry_generation(ctx: Context, generation_id: UUID) -> Asked:
-    """Open a new series of attempts on a generation that failed or was canceled."""
+    """Open a new series of attempts on a generation that failed or was canceled, unless its track is in the bin."""
     async with ctx.db.begin(ctx.viewer) as tx:
         again = await generations.start_again(tx, generation_id, retries=RETRIES)
         if again is None:
             generation = await _find(tx, generation_id)
             raise conflict("Only a failed or canceled generation can be retried.", generation, "generationId")
         track = await follow(tx, again)
+        if track.deleted_at is not None:
+            raise not_found("generation", "generationId")
         ring_for(tx, again)
         return Asked(track, again)
 

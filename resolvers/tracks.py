@@ -11,8 +11,10 @@ from sqlalchemy import Select, func, select
 
 from core.db import ReadSession, Transaction
 from domain.errors import Refusal, Refused, conflict, invalid, not_found
+from domain.generations import ACTIVE
 from domain.tracks import UNDELETE, Visibility, check_tags, check_title
 from models.events import EventKind, announce
+from models.generations import Generation, cancel, follow
 from models.tracks import Track, touch
 from models.versions import Version
 from resolvers.context import Context
@@ -64,7 +66,7 @@ class TrackChanges:
 
 
 async def update_track(ctx: Context, track_id: UUID, changes: TrackChanges) -> Track:
-    """Change a track, if it still stands at the revision that the caller saw."""
+    """Change a track, if it still stands at the revision that the caller saw. What is so already is no change."""
     if problems := _check_changes(changes.values):
         raise Refused(problems)
     async with ctx.db.begin(ctx.viewer) as tx:
@@ -76,7 +78,8 @@ async def update_track(ctx: Context, track_id: UUID, changes: TrackChanges) -> T
                 track,
                 "expectedRevision",
             )
-        return await _changed(tx, track, **changes.values)
+        changed = {name: value for name, value in changes.values.items() if getattr(track, name) != value}
+        return await _changed(tx, track, **changed) if changed else track
 
 
 async def set_primary_version(ctx: Context, track_id: UUID, version_id: UUID) -> Track:
@@ -92,13 +95,25 @@ async def set_primary_version(ctx: Context, track_id: UUID, version_id: UUID) ->
 
 
 async def delete_track(ctx: Context, track_id: UUID) -> Track:
-    """Put a track, and with it all that belongs to it, into the bin. Twice is once."""
+    """Put a track, and with it all that belongs to it, into the bin; nothing more is made for it. Twice is once."""
     async with ctx.db.begin(ctx.viewer) as tx:
+        await _call_off(tx, track_id)
         track = await own_track(ctx, tx, track_id, deleted=None)
         if track.deleted_at is not None:
             return track
         await announce(tx, EventKind.DELETED, user_id=track.user_id, track_id=track.id)
         return await touch(tx, track.id, deleted_at=func.now()) or track
+
+
+async def _call_off(tx: Transaction, track_id: UUID) -> None:
+    """Cancel what is being made for the track. To be done before its row is locked, since workers lock a generation
+    first and its track second."""
+    active = select(Generation.id).where(Generation.track_id == track_id, Generation.status.in_(ACTIVE))
+    for generation_id in (await tx.scalars(active.order_by(Generation.id))).all():
+        canceled = await cancel(tx, generation_id)
+        if canceled is not None:
+            await follow(tx, canceled)
+            tx.enqueue("generations.stop", canceled.id, key=f"{canceled.id}:{canceled.fence}:stop")
 
 
 async def restore_track(ctx: Context, track_id: UUID) -> Track:
@@ -121,7 +136,7 @@ async def _changed(tx: Transaction, track: Track, **values: Any) -> Track:
 async def own_track(
     ctx: Context, tx: Transaction | ReadSession, track_id: UUID, *, deleted: datetime | bool | None = False
 ) -> Track:
-    """The viewer's own track, locked for the change. Public tracks of others can be read, so ownership is asked here."""
+    """The viewer's own track, locked for the change. Others' public tracks can be read, so ownership is asked here."""
     statement = select(Track).where(Track.id == track_id, Track.user_id == ctx.viewer.user_id).with_for_update()
     if deleted is False:
         statement = statement.where(Track.deleted_at.is_(None))
@@ -139,4 +154,6 @@ def _check_changes(values: dict[str, Any]) -> list[Refusal]:
         problems += check_title(values["title"])
     if "tags" in values:
         problems += check_tags(tuple(values["tags"]))
+    if values.get("visibility", Visibility.PRIVATE) is None:
+        problems.append(invalid("A track always has a visibility; leave it out to keep the present one.", "visibility"))
     return problems

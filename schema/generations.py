@@ -168,10 +168,10 @@ def _tags(tags: list[str] | None) -> tuple[str, ...] | None:
 
 def _source(track_id: strawberry.ID, version_id: strawberry.ID | None) -> Source:
     """The rows behind the ids. Ids of other things are as good as unknown."""
-    track, version = row_id("Track", track_id), row_id("TrackVersion", version_id) if version_id else None
+    track, version = row_id("Track", track_id), row_id("TrackVersion", version_id or "")
     if track is None:
         raise not_found("track", "trackId")
-    if version_id and version is None:
+    if version_id is not None and version is None:
         raise not_found("version of this track", "versionId")
     return Source(track, version)
 

@@ -24,7 +24,7 @@ from models.generations import Generation as GenerationRow
 from models.media import MediaObject
 from models.tracks import Track as TrackRow
 from models.versions import Version as VersionRow
-from resolvers import generations, reading, tracks
+from resolvers import generations, tracks
 from resolvers.pages import Order, page_args
 from resolvers.tracks import Library, TrackChanges
 from schema.accounts import PublicProfile
@@ -93,14 +93,14 @@ class Track(Node):
     ) -> Connection[TrackVersion]:
         args = page_args(first, after, last, before)
         page = await info.context.read.page(VersionRow.track_id, self.row.id, order=BY_NUMBER, args=args)
-        count = partial(reading.count_below, info.context.ctx, VersionRow.track_id, self.row.id)
+        count = partial(info.context.read.count, VersionRow.track_id, self.row.id)
         return connect(TrackVersion, page, count)
 
     @strawberry.field(description="What providers were asked for, newest first. Only the owner sees any.")
     async def generations(self, info: Info, first: First = None, after: After = None) -> Connection[Generation]:
         args = page_args(first, after, None, None)
         page = await info.context.read.page(GenerationRow.track_id, self.row.id, order=LATEST, args=args)
-        count = partial(reading.count_below, info.context.ctx, GenerationRow.track_id, self.row.id)
+        count = partial(info.context.read.count, GenerationRow.track_id, self.row.id)
         return connect(Generation, page, count)
 
     @strawberry.field(description="Whose it is.")
@@ -176,11 +176,13 @@ class TrackPayload:
 @strawberry.input(description="What to change; a field that is left out stays as it is.")
 class UpdateTrackInput:
     track_id: strawberry.ID = strawberry.field(description="Which track.")
-    title: strawberry.Maybe[str] = strawberry.field(description="A new title.")
+    title: strawberry.Maybe[str | None] = strawberry.field(description="A new title; null is refused.")
     tags: strawberry.Maybe[list[str] | None] = strawberry.field(
         description="New tags in place of the old; null clears."
     )
-    visibility: strawberry.Maybe[Visibility] = strawberry.field(description="Who may see it from now on.")
+    visibility: strawberry.Maybe[Visibility | None] = strawberry.field(
+        description="Who may see it from now on; null is refused."
+    )
     expected_revision: int | None = strawberry.field(
         default=None,
         description="Change it only if this is its revision; otherwise Conflict shows how it stands.",

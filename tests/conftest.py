@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+import structlog
 
 from core.migrations import migrate
 from core.pool import WorkPool
@@ -31,13 +32,23 @@ ENGINES = pytest.StashKey[subprocess.Popen[str]]()
 FOLDER = pytest.StashKey[str]()
 
 
+# The pretty tracebacks that structlog prints where `rich` is installed take seconds each.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """In the first process alone: engines and template. Workers inherit the addresses by the environment."""
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     if "TEST_DATABASE_URL" not in os.environ:
         folder = tempfile.mkdtemp(prefix="antiphon-tests-")
-        os.chmod(folder, 0o711)  # noqa: S103 -- as root the engines run under another user id
+        os.chmod(folder, 0o711)
         engines = subprocess.Popen(
             [sys.executable, "-m", "tests.engine_instance", folder, str(os.geteuid()), "createdb"],
             stdin=subprocess.PIPE,
@@ -83,11 +94,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 async def _make_template() -> None:
-    await _recreate(TEMPLATE)
+    await recreate(TEMPLATE)
     await migrate(named_database(TEMPLATE))
 
 
-async def _recreate(name: str, template: str | None = None) -> None:
+async def recreate(name: str, template: str | None = None) -> None:
     connection = await asyncpg.connect(os.environ["TEST_DATABASE_URL"])
     await connection.execute(f'drop database if exists "{name}" with (force)')
     await connection.execute(f'create database "{name}"' + (f' template "{template}"' if template else ""))
@@ -108,7 +119,7 @@ def anyio_backend() -> str:
 def database_url(worker_id: str) -> str:
     """This xdist worker's own database, cloned from the template."""
     name = f"antiphon_{worker_id}"
-    asyncio.run(_recreate(name, TEMPLATE))
+    asyncio.run(recreate(name, TEMPLATE))
     return named_database(name)
 
 

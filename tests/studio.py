@@ -1,4 +1,4 @@
-"""The product as a test uses it: GraphQL text in, answers out; a real database, a real Redis, a queue drained in process."""
+"""The product as a test uses it: GraphQL text in, answers out; real PostgreSQL and Redis, a queue drained in process."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ class Studio:
     ) -> dict[str, Any]:
         """The whole response."""
         headers = {"Authorization": f"Bearer {by.token}"} if by.token else {}
-        answer = await self.http.post(
-            "/graphql", json={"query": query, "variables": variables or {}}, headers=headers
-        )
+        answer = await self.http.post("/graphql", json={"query": query, "variables": variables or {}}, headers=headers)
         body: dict[str, Any] = answer.json()
         return body
 
