@@ -364,7 +364,7 @@ query ($first: Int) {
   tracks(first: $first) {
     nodes {
       title audioUrl coverUrl durationSeconds waveform(points: 4) owner { username } primaryVersion { sha256 }
-      versions(first: 1) { nodes { number audioUrl losslessUrl track { id } stems { kind audioUrl } } }
+      versions(first: 1) { totalCount nodes { number audioUrl losslessUrl track { id } stems { kind audioUrl } } }
       generations(first: 1) { nodes { status versions { variant } } }
     }
   }

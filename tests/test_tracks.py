@@ -324,7 +324,7 @@ async def test_deleting_a_track_calls_off_what_is_being_made_for_it(studio: Stud
 async def test_nothing_of_a_track_in_the_bin_is_tried_again(studio: Studio) -> None:
     owner = await studio.register("owner")
     made = await studio.generate(owner)
-    await studio.get(DELETE, {"input": {"trackId": made["track"]["id"]}}, by=owner)
+    await changed(studio, owner, "deleteTrack", trackId=made["track"]["id"])
     retry = "mutation ($i: RetryGenerationInput!) { retryGeneration(input: $i) { generation { id } errors { code } } }"
     answer = await studio.get(retry, {"i": {"generationId": made["generation"]["id"]}}, by=owner)
     assert answer == {"generation": None, "errors": [{"code": "NOT_FOUND"}]}
