@@ -44,9 +44,7 @@ def connect_redis(url: str) -> ArqRedis:
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
         **tls(url),
     )
-    client = ArqRedis(
-        pool, job_serializer=encode_job, job_deserializer=decode_job, default_queue_name=QUEUE_NAME
-    )
+    client = ArqRedis(pool, job_serializer=encode_job, job_deserializer=decode_job, default_queue_name=QUEUE_NAME)
     client.auto_close_connection_pool = True  # the pool is nobody else's, so `aclose` ends its connections
     return client
 

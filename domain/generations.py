@@ -103,6 +103,8 @@ NEWS_DEADLINE = timedelta(minutes=15)  # vendors take 0.5–2 min, the slowest s
 STRIKES = 10  # claims in a row that ended with a dead worker: a deploy makes one, a poisonous request ten
 CEILING = timedelta(hours=3)  # even with news, nothing real takes longer
 
+SUBMITTED_PROGRESS, MADE_PROGRESS = 0.05, 0.75  # of the whole: asked and accepted; all made, and storing is the rest
+
 BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CAP = 2.0, 2.0, 60.0  # seconds
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from arq import cron, func
 
 from domain.generations import Step
-from jobs import generations, upkeep
+from jobs import generations, stopping, upkeep
 from jobs.run import run_step
 
 STEP_SECONDS = 900  # the longest step: fetching and storing a vendor's largest outputs
@@ -28,7 +28,7 @@ async def ingest(ctx: dict[Any, Any], id: str) -> None:
 
 
 async def stop_task(ctx: dict[Any, Any], id: str) -> None:
-    await generations.stop(ctx["worker"], id)
+    await stopping.stop(ctx["worker"], id)
 
 
 async def ring_for_missed(ctx: dict[Any, Any]) -> None:

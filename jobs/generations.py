@@ -12,30 +12,37 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import func
 
 from auth.viewer import SYSTEM
-from domain.generations import AttemptState, FailureCode, GenerationKind, GenerationStatus, StemKind, Step
+from domain.generations import (
+    MADE_PROGRESS,
+    NEWS_DEADLINE,
+    SUBMITTED_PROGRESS,
+    AttemptState,
+    FailureCode,
+    GenerationKind,
+    GenerationStatus,
+    StemKind,
+    Step,
+)
 from jobs.context import WorkerContext
 from jobs.media import Take, keep_output, together
-from jobs.outcomes import Again, Complete, GiveUp, Outcome, Proceed, Wait
+from jobs.outcomes import Again, Complete, GiveUp, Outcome, Proceed, Submitted
+from jobs.requests import provider_of, request_for, task_of
 from jobs.settle import LeaseLost
+from jobs.stopping import call_off, end
 from models.generations import Attempt, Generation, follow, live_attempt, move
-from models.media import MediaObject
-from models.versions import Version
 from providers.audio import NotPlayable
 from providers.fetch import OutputNotSaved
 from providers.images import NotAnImage
 from providers.music import (
     Failure,
     MusicProvider,
-    MusicRequest,
     Output,
     ProviderAway,
-    SourceAudio,
     StemOutput,
     SubmitFailed,
     SubmitInDoubt,
@@ -46,43 +53,40 @@ from providers.music import (
 
 log = structlog.get_logger()
 
-SUBMITTED_PROGRESS, MADE_PROGRESS = (
-    0.05,
-    0.75,
-)  # how far a submit, and all outputs of the provider, are along the way
-AWAY_SECONDS = 10.0  # before polling a provider again that could not be reached; the deadline goes on running
+INGESTING = "ingesting"  # the folder in the scratch space where downloads land
 DOUBT_SECONDS = 5.0  # before asking a vendor whether it has the request whose answer was lost
+# A provider that asks for more patience than this is as good as out of order.
+LONGEST_PAUSE_SECONDS = NEWS_DEADLINE.total_seconds()
+
+IN_DOUBT = Proceed(Step.SUBMIT, DOUBT_SECONDS, attempt={"state": AttemptState.IN_DOUBT}, news=False)
 
 
 async def submit(worker: WorkerContext, generation: Generation) -> Outcome:
-    """Ask the provider. The attempt is a row before the call, so a call whose answer is lost is known to be in doubt."""
-    provider = worker.providers.get(generation.provider)
-    if provider is None or (reason := provider.unavailable_because()) is not None:
-        reason = reason if provider is not None else "it is not set up on this worker"
-        return GiveUp(Failure(FailureCode.PROVIDER_UNAVAILABLE, f"{generation.provider} cannot be used: {reason}"))
-    attempt, in_doubt = await _open_attempt(worker, generation)
-    request = await _request(worker, generation, attempt)
+    """Ask the provider. The attempt is a row before the call: a call whose answer is lost is known to be in doubt."""
+    provider = provider_of(worker, generation.provider)
+    async with worker.db.read(SYSTEM) as session:
+        attempt = await live_attempt(session, generation.id)
+    if attempt is not None and generation.status == GenerationStatus.PENDING:
+        # A canceled series left it behind, and this one begins with an attempt of its own.
+        await end(worker, attempt, await call_off(worker, generation, attempt))
+        attempt = None
     try:
-        task = await (provider.find(request) if in_doubt else provider.submit(request))
-    except SubmitFailed as refused:
-        if refused.failure.retryable:
-            return Again(Step.SUBMIT, refused.failure, refused.retry_after_seconds)
-        return GiveUp(refused.failure)
-    except SubmitInDoubt:
-        return Proceed(Step.SUBMIT, DOUBT_SECONDS, attempt={"state": AttemptState.IN_DOUBT}, news=False)
-    if task is None:
-        lost = Failure(FailureCode.PROVIDER_FAILED, "The request never reached the provider.", retryable=True)
-        return Again(Step.SUBMIT, lost, after_seconds=0)
-    found = {"state": AttemptState.SUBMITTED, "task_id": task.id, "task_state": dict(task.state)}
-    return Proceed(Step.POLL, progress=SUBMITTED_PROGRESS, attempt={**found, "submitted_at": func.now()})
-
-
-async def _open_attempt(worker: WorkerContext, generation: Generation) -> tuple[Attempt, bool]:
-    """The live attempt, and whether it is one whose outcome nobody knows; else a new one, under the fence."""
-    async with worker.db.begin(SYSTEM) as tx:
-        attempt = await live_attempt(tx, generation.id)
         if attempt is not None:
-            return attempt, True
+            return await _clear_up(worker, provider, generation, attempt)
+        attempt = await _open_attempt(worker, generation)
+        return Submitted(attempt.id, await provider.submit(await request_for(worker, generation, attempt)))
+    except SubmitFailed as refused:
+        failure, after = refused.failure, refused.retry_after_seconds
+        if failure.retryable and (after or 0) <= LONGEST_PAUSE_SECONDS:
+            return Again(Step.SUBMIT, failure, after, ends_attempt=True)
+        return GiveUp(failure)
+    except SubmitInDoubt:
+        return IN_DOUBT
+
+
+async def _open_attempt(worker: WorkerContext, generation: Generation) -> Attempt:
+    """A new attempt, under the fence."""
+    async with worker.db.begin(SYSTEM) as tx:
         moved = await move(
             tx,
             generation.id,
@@ -90,6 +94,7 @@ async def _open_attempt(worker: WorkerContext, generation: Generation) -> tuple[
             status=GenerationStatus.PROCESSING,
             attempts=Generation.attempts + 1,
             started_at=func.coalesce(Generation.started_at, func.now()),
+            deadline_at=func.now() + NEWS_DEADLINE,
         )
         if moved is None:
             raise LeaseLost
@@ -102,46 +107,20 @@ async def _open_attempt(worker: WorkerContext, generation: Generation) -> tuple[
         )
         tx.add(attempt)
         await follow(tx, moved)
-        return attempt, False
+        return attempt
 
 
-async def _request(worker: WorkerContext, generation: Generation, attempt: Attempt) -> MusicRequest:
-    params = generation.params
-    return MusicRequest(
-        kind=GenerationKind(generation.kind),
-        prompt=params["prompt"],
-        title=params["title"],
-        lyrics=params["lyrics"],
-        tags=tuple(params["tags"]),
-        instrumental=params["instrumental"],
-        model=generation.model,
-        duration_seconds=params["duration_seconds"],
-        seed=params["seed"],
-        variants=params["variants"],
-        source=await _source(worker, generation.source_version_id),
-        continue_at_seconds=params["continue_at_seconds"],
-        strength=params["strength"],
-        stem_mode=params["stem_mode"],
-        reference=str(attempt.id),
-    )
-
-
-async def _source(worker: WorkerContext, version_id: UUID | None) -> SourceAudio | None:
-    """What an extension, cover, remix or separation starts from: our own file, and the provider's name for it."""
-    if version_id is None:
-        return None
-    made_by = (Attempt.generation_id == Version.generation_id) & (Attempt.state == AttemptState.SUCCEEDED)
-    async with worker.db.read(SYSTEM) as session:
-        version, key, attempt = (
-            await session.execute(
-                select(Version, MediaObject.key, Attempt)
-                .join(MediaObject, MediaObject.id == Version.media_id)
-                .join(Attempt, made_by)
-                .where(Version.id == version_id)
-            )
-        ).one()
-    task = Task(attempt.task_id or "", attempt.task_state or {})
-    return SourceAudio(worker.media_url(key), version.duration_ms / 1000, task, version.output_key)
+async def _clear_up(
+    worker: WorkerContext, provider: MusicProvider, generation: Generation, attempt: Attempt
+) -> Outcome:
+    """What became of a call whose answer was lost. It failed only if the provider, asked twice, knows nothing of it."""
+    task = task_of(attempt) or await provider.find(await request_for(worker, generation, attempt))
+    if task is not None:
+        return Submitted(attempt.id, task)
+    if attempt.state != AttemptState.IN_DOUBT:
+        return IN_DOUBT
+    lost = Failure(FailureCode.PROVIDER_FAILED, "The request never reached the provider.", retryable=True)
+    return Again(Step.SUBMIT, lost, after_seconds=0, ends_attempt=True)
 
 
 async def poll(worker: WorkerContext, generation: Generation) -> Outcome:
@@ -149,9 +128,8 @@ async def poll(worker: WorkerContext, generation: Generation) -> Outcome:
     provider, attempt, task = await _task(worker, generation)
     try:
         update = await provider.poll(task)
-    except (ProviderAway, OSError) as fault:
-        log.warning("provider.away", provider=provider.name, error=str(fault))
-        return Wait(AWAY_SECONDS)
+    except OSError as fault:
+        raise ProviderAway(str(fault)) from fault
     return _after(update, generation, attempt)
 
 
@@ -166,7 +144,7 @@ def _after(update: TaskUpdate, generation: Generation, attempt: Attempt) -> Outc
         )
     if update.phase in (TaskPhase.FAILED, TaskPhase.CANCELED):
         failure = update.failure or Failure(FailureCode.PROVIDER_FAILED, "The provider gave up.")
-        return Again(Step.SUBMIT, failure) if failure.retryable else GiveUp(failure)
+        return Again(Step.SUBMIT, failure, ends_attempt=True) if failure.retryable else GiveUp(failure)
     made = SUBMITTED_PROGRESS + (MADE_PROGRESS - SUBMITTED_PROGRESS) * (update.progress or 0.0)
     news = made > generation.progress or update.provider_status != attempt.provider_status
     return Proceed(
@@ -181,34 +159,34 @@ def _after(update: TaskUpdate, generation: Generation, attempt: Attempt) -> Outc
 
 async def ingest(worker: WorkerContext, generation: Generation) -> Outcome:
     """Copy every output into our own storage. Only when all are there is the generation complete."""
-    provider, attempt, task = await _task(worker, generation)
+    provider, attempt, _ = await _task(worker, generation)
     outputs = [_output(raw) for raw in (attempt.outputs or {}).get("outputs", ())]
     playable = [output for output in outputs if output.audio_url or generation.kind == GenerationKind.STEMS]
     if not playable:
         return GiveUp(Failure(FailureCode.BAD_OUTPUT, "The provider finished without any audio.", retryable=True))
-    folder = worker.scratch / f"{generation.id}-{generation.fence}"
+    folder = worker.scratch / INGESTING / f"{generation.id}-{generation.fence}"
     try:
-        takes = await _keep_all(worker, provider, playable, folder)
-    except (OutputNotSaved, NotPlayable, NotAnImage) as fault:
+        return Complete(await _keep_all(worker, provider, playable, folder))
+    except (OutputNotSaved, NotPlayable, NotAnImage, FileNotFoundError) as fault:
         log.warning("output.refused", error=str(fault), kind=type(fault).__name__)
-        return Again(
-            Step.INGEST,
-            Failure(FailureCode.BAD_OUTPUT, "The provider's audio could not be used.", retryable=True),
-        )
+        refused = Failure(FailureCode.BAD_OUTPUT, "The provider's audio could not be used.", retryable=True)
+        hopeless = isinstance(fault, OutputNotSaved) and not fault.retryable
+        # Asked again, the provider gives fresh URLs for the same task.
+        return GiveUp(refused) if hopeless else Again(Step.POLL, refused)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    await provider.discard(task)
-    return Complete(takes)
 
 
 async def _keep_all(
     worker: WorkerContext, provider: MusicProvider, outputs: list[Output], folder: Path
 ) -> tuple[Take, ...]:
+    # A track has one cover: that of its first take.
+    covered = next((output for output in outputs if output.cover_url), None)
     keep = []
     for output in outputs:
         place = folder / str(output.index)
         await asyncio.to_thread(partial(place.mkdir, parents=True, exist_ok=True))
-        keep.append(keep_output(worker, provider.open_output, output, place))
+        keep.append(keep_output(worker, provider.open_output, output, folder=place, with_cover=output is covered))
     return tuple(await together(*keep))
 
 
@@ -217,25 +195,9 @@ def _output(raw: Mapping[str, Any]) -> Output:
     return Output(**{**raw, "stems": stems})
 
 
-async def stop(worker: WorkerContext, generation_id: str) -> None:
-    """Tell the provider that a canceled or overdue generation's task is not wanted any more. Best effort."""
-    async with worker.db.read(SYSTEM) as session:
-        attempt = await session.scalar(
-            select(Attempt).where(Attempt.generation_id == UUID(generation_id)).order_by(Attempt.number.desc()).limit(1)
-        )
-    ended = attempt is not None and attempt.state in (AttemptState.CANCELED, AttemptState.FAILED)
-    if attempt is None or attempt.task_id is None or not ended:
-        return
-    provider = worker.providers.get(attempt.provider)
-    if provider is not None:
-        task = Task(attempt.task_id, attempt.task_state or {})
-        await provider.cancel(task)
-        await provider.discard(task)
-
-
 async def _task(worker: WorkerContext, generation: Generation) -> tuple[MusicProvider, Attempt, Task]:
     async with worker.db.read(SYSTEM) as session:
         attempt = await live_attempt(session, generation.id)
-    if attempt is None or attempt.task_id is None:
+    if attempt is None or (task := task_of(attempt)) is None:
         raise LeaseLost
-    return worker.providers[attempt.provider], attempt, Task(attempt.task_id, attempt.task_state or {})
+    return provider_of(worker, attempt.provider), attempt, task

@@ -1,4 +1,4 @@
-"""Copying a provider's outputs into our own storage: fetch, sniff, hash, probe, encode, store. Every step can be done twice.
+"""Copying a provider's outputs into our own storage: fetch, sniff, hash, probe, encode, store. Twice is once.
 
 Files are stored under their hash before any row names them; a run that is killed in between leaves a file without a
 row, which is never served and is swept away later.
@@ -7,7 +7,6 @@ row, which is never served and is swept away later.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,15 @@ from domain.generations import StemKind
 from domain.media import content_key
 from jobs.context import WorkerContext
 from models.media import MediaPurpose
-from providers.audio import AudioFacts, encode_flac, encode_mp3, examine, peaks
 from providers.fetch import save
-from providers.images import to_webp
 from providers.music import Output, StemOutput
+from providers.preparing import Prepared, deliverable, drawn, look_at, packed
 
 # Eight minutes of 16-bit stereo WAV are 85 MB, and twice that in 24 bits at 48 kHz with room to spare.
 MAX_AUDIO_BYTES = 256 * 1024 * 1024
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
 # A slow vendor CDN gives some 2 Mbit/s: MAX_AUDIO_BYTES would take 17 min, a real 8-minute MP3 half a minute.
 FETCH_SECONDS = 300.0
-COVER_PIXELS = 1024
 LOSSLESS = ("audio/wav", "audio/flac")
 
 Open = Callable[[str], AsyncIterator[bytes]]
@@ -59,22 +56,11 @@ class Take:
     lyrics: str | None
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What a pool process found out about a file and made of it."""
-
-    path: Path
-    size: int
-    sha256: str
-    facts: AudioFacts
-    peaks: bytes | None
-
-
-async def keep_output(worker: WorkerContext, open_url: Open, output: Output, folder: Path) -> Take:
+async def keep_output(worker: WorkerContext, open_url: Open, output: Output, *, folder: Path, with_cover: bool) -> Take:
     """Store everything that belongs to one output. Raises `OutputNotSaved`, `NotPlayable`, `StorageUnavailable`."""
     (audio, lossless), cover, stems = await together(
         _keep_audio(worker, open_url, output, folder),
-        _keep_cover(worker, open_url, output.cover_url, folder),
+        _keep_cover(worker, open_url, output.cover_url if with_cover else None, folder),
         together(*(_keep_stem(worker, open_url, stem, folder) for stem in output.stems)),
     )
     return Take(output.index + 1, output.key, audio, lossless, tuple(stems), cover, output.lyrics)
@@ -98,12 +84,11 @@ async def _keep_audio(
     if output.audio_url is None:
         return None, None
     source = folder / "audio"
-    await _fetch(open_url, output.audio_url, source, "audio/", MAX_AUDIO_BYTES)
+    if await _fetch(open_url, output.audio_url, source, "audio/", MAX_AUDIO_BYTES) in LOSSLESS:
+        encoded, found = await worker.pool.run(deliverable, source, folder / "audio.mp3")
+        return await _store(worker, encoded, MediaPurpose.AUDIO), await _store(worker, found, MediaPurpose.LOSSLESS)
     found = await worker.pool.run(look_at, source)
-    if found.facts.content_type not in LOSSLESS:
-        return await _store(worker, found, MediaPurpose.AUDIO), await _keep_master(worker, open_url, output, folder)
-    encoded = await worker.pool.run(deliverable, source, folder / "audio.mp3")
-    return await _store(worker, encoded, MediaPurpose.AUDIO), await _store(worker, found, MediaPurpose.LOSSLESS)
+    return await _store(worker, found, MediaPurpose.AUDIO), await _keep_master(worker, open_url, output, folder)
 
 
 async def _keep_master(worker: WorkerContext, open_url: Open, output: Output, folder: Path) -> Kept | None:
@@ -143,32 +128,3 @@ async def _store(worker: WorkerContext, found: Prepared, purpose: MediaPurpose) 
     key = content_key(found.sha256, found.facts.content_type)
     await worker.storage.put_file(found.path, key, found.facts.content_type)
     return Kept(key, purpose, found.facts.content_type, found.size, found.sha256, found.facts.duration_ms, found.peaks)
-
-
-def look_at(path: Path) -> Prepared:
-    """Run in the pool: the facts of an audio file."""
-    size, sha256 = _hashed(path)
-    return Prepared(path, size, sha256, examine(path), peaks(path))
-
-
-def deliverable(source: Path, target: Path) -> Prepared:
-    """Run in the pool: the delivery format of a lossless file, MP3 at 128 kbps."""
-    encode_mp3(source, target)
-    return look_at(target)
-
-
-def packed(source: Path, target: Path) -> Prepared:
-    """Run in the pool: the same samples as FLAC."""
-    encode_flac(source, target)
-    return look_at(target)
-
-
-def drawn(source: Path, target: Path) -> tuple[int, str]:
-    """Run in the pool: a cover as WebP without metadata."""
-    to_webp(source, target, COVER_PIXELS)
-    return _hashed(target)
-
-
-def _hashed(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        return path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,19 +1,28 @@
-"""How a step can end: the closed vocabulary between the steps, which only decide, and `settle`, which writes it down."""
+"""How a step can end: the closed vocabulary between the steps, which only decide, and `settle`, which writes down."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from domain.generations import Step
 from jobs.media import Take
-from providers.music import Failure
+from providers.music import Failure, Task
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The provider has accepted `task` for the attempt: polling comes next."""
+
+    attempt_id: UUID
+    task: Task
 
 
 @dataclass(frozen=True)
 class Proceed:
-    """Done with this step; `step` comes next. `attempt` holds changes to the live attempt's row; `news` moves the deadline."""
+    """`step` comes next. `attempt` holds changes to the live attempt's row; `news` moves the deadline."""
 
     step: Step
     after_seconds: float = 0.0
@@ -34,19 +43,22 @@ class Wait:
 class Again:
     """It failed, and another try may help: costs one retry, and is a GiveUp when none is left.
 
-    Going back to SUBMIT ends the attempt; a new one may be charged.
+    `ends_attempt`: the provider is certain not to work on this attempt, so SUBMIT may open (and pay for) a new one.
+    Without it SUBMIT first clears up what became of the old one.
     """
 
     step: Step
     failure: Failure
     after_seconds: float | None = None  # None: the usual backoff
+    ends_attempt: bool = False
 
 
 @dataclass(frozen=True)
 class GiveUp:
-    """It failed for good; the user sees why."""
+    """It failed for good; the user sees why. Without `ends_attempt` the provider may be at work and is told to stop."""
 
     failure: Failure
+    ends_attempt: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,4 +68,4 @@ class Complete:
     takes: tuple[Take, ...]
 
 
-Outcome = Proceed | Wait | Again | GiveUp | Complete
+Outcome = Submitted | Proceed | Wait | Again | GiveUp | Complete

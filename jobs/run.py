@@ -7,6 +7,7 @@ when its lease runs out.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID
@@ -17,18 +18,20 @@ from auth.viewer import SYSTEM
 from core.db import DatabaseUnavailable
 from domain.generations import CEILING, STRIKES, FailureCode, Step
 from jobs.context import WorkerContext
-from jobs.outcomes import Again, GiveUp, Outcome, Wait
+from jobs.outcomes import Again, GiveUp, Outcome, Submitted, Wait
+from jobs.requests import ProviderUnavailable
 from jobs.settle import LeaseLost, settle
+from jobs.stopping import take_back
 from models.generations import LEASE, RELEASED, Generation, claim, move, renew
-from providers.music import Failure
+from providers.music import Failure, ProviderAway
 from providers.storage import StorageUnavailable
 
 log = structlog.get_logger()
 
 Work = Callable[[WorkerContext, Generation], Awaitable[Outcome]]
 
-# A store that is down or full is not asked more often than this.
-STORAGE_PAUSE_SECONDS = 10.0
+# What is down or full is not asked more often than this; a provider's deadline goes on running.
+AWAY_SECONDS = STORAGE_PAUSE_SECONDS = 10.0
 
 
 async def run_step(worker: WorkerContext, step: Step, generation_id: str, work: Work) -> None:
@@ -40,25 +43,30 @@ async def run_step(worker: WorkerContext, step: Step, generation_id: str, work: 
     with structlog.contextvars.bound_contextvars(
         generation=generation_id, step=step.value, attempt=generation.attempts
     ):
-        outcome = _out_of_time(worker, generation) or await _under_lease(worker, generation, work)
+        outcome = _out_of_time(generation) or await _under_lease(worker, generation, work)
         kept = outcome is not None and await settle(worker, generation, outcome)
+        if not kept and isinstance(outcome, Submitted):
+            await take_back(worker, generation, outcome)
         log.info("step.finished", outcome=type(outcome).__name__ if kept else "dropped")
 
 
-def _out_of_time(worker: WorkerContext, generation: Generation) -> Outcome | None:
+def _out_of_time(generation: Generation) -> Outcome | None:
     """Nothing goes on for ever, and what has killed its worker again and again does not get another one."""
     if generation.strikes > STRIKES:
-        return GiveUp(Failure(FailureCode.INTERNAL, "This generation could not be processed."))
-    now = worker.clock()
+        failure = Failure(FailureCode.INTERNAL, "This generation could not be processed.")
+        return GiveUp(failure, ends_attempt=False)
+    now = generation.updated_at  # of the claim, by the database's clock: the workers' clocks differ
     overdue = generation.deadline_at is not None and generation.deadline_at < now
     ancient = generation.started_at is not None and generation.started_at + CEILING < now
-    if overdue or ancient:
-        return GiveUp(Failure(FailureCode.TIMEOUT, "The provider did not finish in time.", retryable=True))
-    return None
+    if not overdue and not ancient:
+        return None
+    late = "The music could not be stored" if generation.step == Step.INGEST else "The provider did not finish"
+    return GiveUp(Failure(FailureCode.TIMEOUT, f"{late} in time.", retryable=True), ends_attempt=False)
 
 
 async def _under_lease(worker: WorkerContext, generation: Generation, work: Work) -> Outcome | None:
     """The step's outcome; None when the generation was taken from us meanwhile (canceled, or the lease ran out)."""
+    step = Step(generation.step or "")
     task = asyncio.ensure_future(work(worker, generation))
     keeper = asyncio.create_task(_keep_lease(worker, generation, task))
     try:
@@ -66,31 +74,46 @@ async def _under_lease(worker: WorkerContext, generation: Generation, work: Work
     except LeaseLost:
         return None
     except asyncio.CancelledError:
-        if keeper.done():
+        if keeper.done() and keeper.exception() is None:
             return None
         await asyncio.shield(_let_go(worker, generation))
         raise
     except DatabaseUnavailable:
         raise
-    except StorageUnavailable as fault:
-        log.warning("storage.failed", error=str(fault))
-        return Wait(STORAGE_PAUSE_SECONDS)
-    except Exception:
-        log.exception("step.failed")
-        return Again(Step(generation.step or ""), Failure(FailureCode.INTERNAL, "Processing failed on our side."))
+    except Exception as fault:
+        return _after(step, fault)
     finally:
         keeper.cancel()
 
 
+def _after(step: Step, fault: Exception) -> Outcome:
+    """What a fault outside the step's own vocabulary means."""
+    match fault:
+        case ProviderUnavailable():
+            return GiveUp(Failure(FailureCode.PROVIDER_UNAVAILABLE, str(fault)))
+        case ProviderAway():
+            log.warning("provider.away", error=str(fault))
+            return Wait(AWAY_SECONDS)
+        case StorageUnavailable() | OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            log.warning("storage.failed", error=str(fault))
+            return Wait(STORAGE_PAUSE_SECONDS)
+    log.error("step.failed", exc_info=fault)
+    return Again(step, Failure(FailureCode.INTERNAL, "Processing failed on our side.", retryable=True))
+
+
 async def _keep_lease(worker: WorkerContext, generation: Generation, task: asyncio.Future[Outcome]) -> None:
-    """Renew while the step runs, and stop the step as soon as it counts for nothing."""
+    """Renew while the step runs, and stop the step as soon as it counts for nothing; it ends only then.
+
+    But a submit is let finish: its answer names the task that has to be called off.
+    """
     while True:
         await asyncio.sleep(LEASE.total_seconds() / 3)
         with suppress(DatabaseUnavailable):  # the next renewal may reach it in time; if not, the fence decides
             async with worker.db.begin(SYSTEM) as tx:
-                if not await renew(tx, generation.id, generation.fence):
-                    task.cancel()
-                    return
+                kept = await renew(tx, generation.id, generation.fence)
+            if not kept and generation.step != Step.SUBMIT:
+                task.cancel()
+                return
 
 
 async def _let_go(worker: WorkerContext, generation: Generation) -> None:

@@ -12,19 +12,20 @@ from core.db import Transaction
 from domain.generations import (
     NEWS_DEADLINE,
     RETRIES,
+    SUBMITTED_PROGRESS,
     AttemptState,
-    FailureCode,
     GenerationStatus,
     Step,
     backoff_seconds,
 )
 from jobs.complete import complete
 from jobs.context import WorkerContext
-from jobs.outcomes import Again, Complete, GiveUp, Outcome, Proceed, Wait
-from models.generations import RELEASED, Attempt, Generation, follow, move, ring_for
-from providers.music import Failure
+from jobs.media import Take
+from jobs.outcomes import Again, Complete, GiveUp, Outcome, Proceed, Submitted, Wait
+from models.generations import RELEASED, Attempt, Generation, follow, move, ring_for, ring_to_stop
+from providers.music import Failure, Task
 
-_ENDED: dict[str, Any] = {"completed_at": func.now(), "queue_position": None}
+_ENDED: dict[str, Any] = {"step": None, "completed_at": func.now(), "queue_position": None}
 
 
 class LeaseLost(Exception):
@@ -32,27 +33,35 @@ class LeaseLost(Exception):
 
 
 async def settle(worker: WorkerContext, generation: Generation, outcome: Outcome) -> bool:
-    """Write `outcome` down and ring for what comes next; False when it came too late to count."""
+    """Write `outcome` down and ring for what comes next; False when it came too late to count.
+
+    The generation's row is always the first to be locked, as it is when a generation is canceled.
+    """
     try:
         async with worker.db.begin(SYSTEM) as tx:
             match outcome:
+                case Submitted(task=task):
+                    await _proceed(tx, generation, _accepted(task))
                 case Proceed():
                     await _proceed(tx, generation, outcome)
                 case Wait(after_seconds):
                     await _come_back(tx, generation, after_seconds)
-                case Again(failure=failure) if generation.retries_left == 0:
-                    await _give_up(tx, generation, failure)
+                case Again() if generation.retries_left == 0:
+                    await _give_up(tx, generation, GiveUp(outcome.failure, outcome.ends_attempt))
                 case Again():
                     await _again(worker, tx, generation, outcome)
-                case GiveUp(failure):
-                    await _give_up(tx, generation, failure)
+                case GiveUp():
+                    await _give_up(tx, generation, outcome)
                 case Complete(takes):
-                    await _moved(tx, generation, status=GenerationStatus.COMPLETED, step=None, progress=1.0, **_ENDED)
-                    await _end_attempt(tx, generation, AttemptState.SUCCEEDED)
-                    await complete(tx, generation, takes, worker.new_id)
+                    await _complete(worker, tx, generation, takes)
     except LeaseLost:
         return False
     return True
+
+
+def _accepted(task: Task) -> Proceed:
+    found = {"state": AttemptState.SUBMITTED, "task_id": task.id, "task_state": dict(task.state)}
+    return Proceed(Step.POLL, progress=SUBMITTED_PROGRESS, attempt={**found, "submitted_at": func.now()})
 
 
 async def _moved(tx: Transaction, generation: Generation, **changes: Any) -> Generation:
@@ -75,7 +84,7 @@ async def _proceed(tx: Transaction, generation: Generation, outcome: Proceed) ->
     if outcome.progress is not None:
         changes["progress"] = max(generation.progress, min(outcome.progress, 1.0))
     if outcome.news:
-        changes["deadline_at"] = func.now() + NEWS_DEADLINE
+        changes["deadline_at"] = _deadline(outcome.step, outcome.after_seconds)
     moved = await _come_back(tx, generation, outcome.after_seconds, **changes)
     if outcome.attempt:
         await _change_attempt(tx, generation, **outcome.attempt)
@@ -83,12 +92,15 @@ async def _proceed(tx: Transaction, generation: Generation, outcome: Proceed) ->
         await follow(tx, moved)
 
 
+def _deadline(step: Step, after_seconds: float) -> Any:
+    """When the provider must have been heard of again. It has done its part once its outputs are being stored."""
+    return None if step is Step.INGEST else func.now() + timedelta(seconds=after_seconds) + NEWS_DEADLINE
+
+
 async def _again(worker: WorkerContext, tx: Transaction, generation: Generation, outcome: Again) -> None:
     after = outcome.after_seconds
     if after is None:
         after = backoff_seconds(RETRIES - generation.retries_left + 1, worker.rng)
-    if outcome.step is Step.SUBMIT:
-        await _end_attempt(tx, generation, AttemptState.FAILED, outcome.failure)
     await _come_back(
         tx,
         generation,
@@ -96,24 +108,36 @@ async def _again(worker: WorkerContext, tx: Transaction, generation: Generation,
         step=outcome.step,
         retries_left=generation.retries_left - 1,
         queue_position=None,
+        deadline_at=_deadline(outcome.step, after),
     )
+    if outcome.ends_attempt:
+        await _end_attempt(tx, generation, AttemptState.FAILED, outcome.failure)
 
 
-async def _give_up(tx: Transaction, generation: Generation, failure: Failure) -> None:
-    await _end_attempt(tx, generation, AttemptState.FAILED, failure)
+async def _give_up(tx: Transaction, generation: Generation, outcome: GiveUp) -> None:
+    failure = outcome.failure
     moved = await _moved(
         tx,
         generation,
         status=GenerationStatus.FAILED,
-        step=None,
         error_code=failure.code,
         error_message=failure.message,
         error_retryable=failure.retryable,
         **_ENDED,
     )
+    if outcome.ends_attempt:
+        await _end_attempt(tx, generation, AttemptState.FAILED, failure)
+    else:  # it stays live until the provider was told
+        await _change_attempt(tx, generation, error_code=failure.code, error_message=failure.message)
+        ring_to_stop(tx, moved)
     await follow(tx, moved)
-    if failure.code is FailureCode.TIMEOUT:
-        tx.enqueue("generations.stop", moved.id, key=f"{moved.id}:{moved.fence}:stop")
+
+
+async def _complete(worker: WorkerContext, tx: Transaction, generation: Generation, takes: tuple[Take, ...]) -> None:
+    moved = await _moved(tx, generation, status=GenerationStatus.COMPLETED, progress=1.0, **_ENDED)
+    await _end_attempt(tx, generation, AttemptState.SUCCEEDED)
+    await complete(tx, generation, takes, worker.new_id)
+    ring_to_stop(tx, moved)  # only now may the provider forget its outputs
 
 
 async def _end_attempt(

@@ -1,4 +1,4 @@
-"""What keeps the house in order: ringing for work that nobody was called to, and clearing away what has had its time."""
+"""What keeps the house in order: ringing for work that nobody was called to, clearing away what has had its time."""
 
 from __future__ import annotations
 
@@ -6,51 +6,69 @@ import asyncio
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import structlog
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, exists, func, literal, or_, select
 
 from auth.viewer import SYSTEM
 from core.db import Job
 from core.queue import enqueue
 from domain.events import PRUNE_MARGIN, RETENTION
+from domain.generations import AttemptState
 from domain.tracks import UNDELETE
 from jobs.context import WorkerContext
+from jobs.generations import INGESTING
 from models.accounts import Session
 from models.events import Event
-from models.generations import Generation
+from models.generations import Attempt, Generation
 from models.media import MediaObject
 from models.tracks import Track
+from models.versions import Stem, Version
 
 log = structlog.get_logger()
 
 # Work that has been due for longer than this was not rung for, or its bell was lost with Redis or a worker.
 MISSED = timedelta(seconds=3)
+# What has outlived so many workers in a row may be what killed them: it runs again only while no other suspect does, so
+# that the innocent among them get through and do not share the end of the guilty.
+SUSPICIOUS = 3
 AT_ONCE = 1000  # bells in one round; the next round comes in seconds
 # A ring whose job died between leaving the queue and its claim blocks the same key: so the key changes with time.
 RING_AGAIN_SECONDS = 20
 
-# An object is stored before its row is committed; an hour is far longer than any step lives between the two.
+# An object is stored before its row is committed, a download lies in the scratch space while its step runs: an hour is
+# far longer than any step lives.
 ORPHAN_AGE = timedelta(hours=1)
-SCRATCH_AGE = timedelta(days=1)
 
 
 async def ring_for_missed(worker: WorkerContext) -> None:
-    """Call workers to every step that is due and in nobody's hands."""
-    missed = (
+    """Call workers to every step that is due and in nobody's hands, and to every provider that is still to be told of
+    an end."""
+    free = or_(Generation.leased_until.is_(None), Generation.leased_until < func.now())
+    due = (
         select(Generation.id, Generation.step, Generation.fence)
-        .where(Generation.step.is_not(None), Generation.due_at < func.now() - MISSED)
-        .where(or_(Generation.leased_until.is_(None), Generation.leased_until < func.now()))
+        .where(Generation.step.is_not(None), Generation.due_at < func.now() - MISSED, free)
         .order_by(Generation.due_at)
+    )
+    missed = due.where(Generation.strikes < SUSPICIOUS).limit(AT_ONCE)
+    under_watch = exists().where(Generation.strikes >= SUSPICIOUS, Generation.step.is_not(None), ~free)
+    suspect = (
+        due.where(Generation.strikes >= SUSPICIOUS, ~under_watch).order_by(None).order_by(Generation.strikes).limit(1)
+    )
+    untold = (
+        select(Generation.id, literal("stop"), Generation.fence)
+        .join(Attempt, Attempt.generation_id == Generation.id)
+        .where(Attempt.state.in_(AttemptState.live()), Generation.completed_at < func.now() - MISSED)
         .limit(AT_ONCE)
     )
     async with worker.db.read(SYSTEM) as session:
-        found = (await session.execute(missed)).all()
+        found = [row for query in (missed, suspect, untold) for row in await session.execute(query)]
     round_number = int(time.time() // RING_AGAIN_SECONDS)
     for id, step, fence in found:
-        key = f"{id}:{fence}:{round_number}"
+        key = f"{id}:{fence}:{step}:{round_number}"
         await enqueue(worker.redis, Job(f"generations.{step}".lower(), str(id), key))
     if found:
         log.info("upkeep.rang", count=len(found))
@@ -58,10 +76,14 @@ async def ring_for_missed(worker: WorkerContext) -> None:
 
 async def prune(worker: WorkerContext) -> None:
     """Forget events that nobody can resume from any more, dead sessions, and tracks whose time in the bin is over."""
+    expired = Track.deleted_at < func.now() - UNDELETE
+    stems = select(Stem.id).join(Version, Version.id == Stem.version_id).join(Track, Track.id == Version.track_id)
     async with worker.db.begin(SYSTEM) as tx:
         await tx.execute(delete(Event).where(Event.created_at < func.now() - RETENTION - PRUNE_MARGIN))
         await tx.execute(delete(Session).where(Session.expires_at < func.now()))
-        await tx.execute(delete(Track).where(Track.deleted_at < func.now() - UNDELETE))
+        # The cascade reaches a track's files before its stems, which refer to them.
+        await tx.execute(delete(Stem).where(Stem.id.in_(stems.where(expired))))
+        await tx.execute(delete(Track).where(expired))
 
 
 async def sweep(worker: WorkerContext) -> None:
@@ -75,7 +97,7 @@ async def sweep(worker: WorkerContext) -> None:
             batch = []
     await _remove_orphans(worker, batch)
     await worker.storage.remove_unfinished(cutoff)
-    await asyncio.to_thread(_clear_scratch, worker.scratch, (worker.clock() - SCRATCH_AGE).timestamp())
+    await asyncio.to_thread(_clear_scratch, worker.scratch / INGESTING, cutoff.timestamp())
 
 
 async def _remove_orphans(worker: WorkerContext, keys: Sequence[str]) -> None:
@@ -91,6 +113,7 @@ async def _remove_orphans(worker: WorkerContext, keys: Sequence[str]) -> None:
 
 
 def _clear_scratch(scratch: Path, before: float) -> None:
-    for place in scratch.iterdir():
-        if place.stat().st_mtime < before:
-            shutil.rmtree(place, ignore_errors=True)
+    for place in scratch.glob("*"):
+        with suppress(FileNotFoundError):  # its step has just ended
+            if place.stat().st_mtime < before:
+                shutil.rmtree(place, ignore_errors=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 from arq.connections import RedisSettings
@@ -15,6 +16,7 @@ from auth.keys import derive_key
 from auth.media import media_url
 from core.bells import make_ring
 from core.clock import system_clock
+from core.datadir import SIGNING_KEY, secret_in
 from core.db import Database, connect_database
 from core.ids import new_id
 from core.log import configure_logs
@@ -30,6 +32,7 @@ from providers.storage import open_storage
 
 AT_ONCE = 50  # jobs of one worker: most of them wait for a provider; rendering and encoding are bounded by the pool
 POLL_SECONDS = 0.1  # how long a job waits to be picked up, at most; a look at an empty queue costs 0.1 ms of Redis
+MOST_PROCESSES = 4  # a render of eight minutes takes 700 MB; whoever has more cores runs more workers
 ALIVE_SECONDS = 5  # /health looks for a key that is written this often
 
 
@@ -39,26 +42,29 @@ def worker_settings(environ: dict[str, str] | Any) -> Settings:
         settings = read_settings(environ)
     except SettingsRefused as refused:
         raise SystemExit(str(refused)) from None
-    if settings.embeds_engines or settings.secret_key is None:
+    if settings.embeds_engines:
         raise SystemExit(
-            "A worker on its own needs DATABASE_URL, REDIS_URL and ANTIPHON_SECRET_KEY, the same as the API has; "
+            "A worker on its own needs DATABASE_URL and REDIS_URL, the same as the API has; "
             "`make run` starts one by itself."
         )
-    return settings
+    return replace(settings, secret_key=settings.secret_key or secret_in(settings.data_dir, SIGNING_KEY))
 
 
 async def start(ctx: dict[Any, Any]) -> None:
     """Build what jobs use. Nothing is asked of PostgreSQL but who we are."""
     settings: Settings = ctx["settings"]
     configure_logs(json=settings.production)
-    assert settings.database_url and settings.redis_url and settings.secret_key
+    assert settings.database_url
+    assert settings.redis_url
+    assert settings.secret_key
     role = await bound_role(settings.database_url, production=settings.production)
     engine = connect_database(settings.database_url, name="antiphon-worker", role=role, pool_size=20)
     redis = connect_redis(settings.redis_url)
     topics = Topics(settings.redis_url)
     scratch = settings.data_dir / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    pool = WorkPool(os.cpu_count() or 1)
+    pool = WorkPool(min(os.cpu_count() or 1, MOST_PROCESSES))
+    pool.warm("providers.synth_render", "providers.preparing")
     secret = derive_key(settings.secret_key, "media")
     ctx["topics"], ctx["worker"] = (
         topics,

@@ -2,8 +2,8 @@
 
 The row is the truth and the queue only a bell. A worker *claims* the row for one step (`claim`), works with no
 connection held, and *finishes* the step (`move`) — both compare-and-set on `fence`, which every claim and every outside
-change raises. Whoever comes late with an old fence changes nothing. A claim is a lease of `LEASE`; its holder renews it,
-and when the holder dies the next one takes the step up again. `strikes` counts claims that nobody finished.
+change raises. Whoever comes late with an old fence changes nothing. A claim is a lease of `LEASE`; its holder renews
+it, and when the holder dies the next one takes the step up again. `strikes` counts claims that nobody finished.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db import Transaction
 from domain.generations import ACTIVE, AttemptState, FailureCode, GenerationKind, GenerationStatus, Step
-from models.base import Created, Id, Owner, Row, Updated, one_of
+from models.base import Created, Id, Owner, Row, Updated, one_of, owned_by_the_owner_of
 from models.events import EventKind, announce
 from models.tracks import Track, touch
 
@@ -38,10 +38,7 @@ from models.tracks import Track, touch
 # taken up again well within a minute.
 LEASE = timedelta(seconds=15)
 
-RELEASED: dict[str, Any] = {
-    "leased_until": None,
-    "strikes": 0,
-}  # what ending a step changes, however it ended
+RELEASED: dict[str, Any] = {"leased_until": None, "strikes": 0}  # what ending a step changes, however it ended
 
 
 class Generation(Row):
@@ -53,6 +50,9 @@ class Generation(Row):
         one_of("status", GenerationStatus),
         one_of("step", Step),
         one_of("error_code", FailureCode),
+        owned_by_the_owner_of("track_id", "tracks"),
+        UniqueConstraint("id", "user_id"),
+        UniqueConstraint("track_id", "id"),
         UniqueConstraint("user_id", "idempotency_key"),
         CheckConstraint("progress between 0 and 1", name="progress_is_a_share"),
         CheckConstraint("(status in ('PENDING', 'PROCESSING')) = (step is not null)", name="active_has_step"),
@@ -71,7 +71,7 @@ class Generation(Row):
 
     id: Mapped[Id]
     user_id: Mapped[Owner]
-    track_id: Mapped[UUID] = mapped_column(ForeignKey("tracks.id", ondelete="CASCADE"))
+    track_id: Mapped[UUID]
     source_version_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("versions.id", ondelete="SET NULL", name="fk_generations_source_version", use_alter=True)
     )
@@ -110,6 +110,7 @@ class Attempt(Row):
     __tablename__ = "generation_attempts"
     __table_args__ = (
         one_of("state", AttemptState),
+        owned_by_the_owner_of("generation_id", "generations"),
         UniqueConstraint("generation_id", "number"),
         # A generation has one live attempt at most: nothing is charged twice.
         Index(
@@ -124,7 +125,7 @@ class Attempt(Row):
 
     id: Mapped[Id]
     user_id: Mapped[Owner]
-    generation_id: Mapped[UUID] = mapped_column(ForeignKey("generations.id", ondelete="CASCADE"))
+    generation_id: Mapped[UUID]
     number: Mapped[int] = mapped_column(SmallInteger)
     provider: Mapped[str]
     state: Mapped[str] = mapped_column(server_default=AttemptState.SUBMITTING)
@@ -161,7 +162,10 @@ class ProviderEvent(Row):
 
 
 async def claim(tx: AsyncSession, generation_id: UUID, step: Step) -> Generation | None:
-    """Take the generation for `step`; None when it is not its turn, not due, or in another's hands. Database time only."""
+    """Take the generation for `step`; None when it is not its turn, not due, or in another's hands.
+
+    Database time only: `updated_at` of the answer is the moment of the claim.
+    """
     return (
         await tx.scalars(
             update(Generation)
@@ -178,10 +182,13 @@ async def claim(tx: AsyncSession, generation_id: UUID, step: Step) -> Generation
 
 
 async def renew(tx: AsyncSession, generation_id: UUID, fence: int) -> bool:
-    """Keep the lease; False when it was lost, and whatever is under way will count for nothing."""
+    """Keep the lease; False when it was lost, and whatever is under way will count for nothing.
+
+    One that was let go of stays so: a renewal that comes just after would block the next step for a whole `LEASE`.
+    """
     renewed = await tx.scalar(
         update(Generation)
-        .where(Generation.id == generation_id, Generation.fence == fence)
+        .where(Generation.id == generation_id, Generation.fence == fence, Generation.leased_until.is_not(None))
         .values(leased_until=func.now() + LEASE)
         .returning(Generation.id)
     )
@@ -202,7 +209,7 @@ async def move(tx: AsyncSession, generation_id: UUID, fence: int, **changes: Any
 
 
 async def cancel(tx: AsyncSession, generation_id: UUID) -> Generation | None:
-    """End an active generation at its owner's wish; None when it had already ended. Raises the fence: workers lose it."""
+    """End an active generation at its owner's wish; None when it had ended. The fence rises, so workers lose it."""
     return (
         await tx.scalars(
             update(Generation)
@@ -241,6 +248,7 @@ async def start_again(tx: AsyncSession, generation_id: UUID, *, retries: int) ->
                 progress=0,
                 queue_position=None,
                 deadline_at=None,
+                started_at=None,
                 completed_at=None,
                 error_code=None,
                 error_message=None,
@@ -256,6 +264,11 @@ def ring_for(tx: Transaction, generation: Generation, *, after_seconds: float = 
     if generation.step is not None:
         name = f"generations.{generation.step.lower()}"
         tx.enqueue(name, generation.id, key=f"{generation.id}:{generation.fence}", after_seconds=after_seconds)
+
+
+def ring_to_stop(tx: Transaction, generation: Generation) -> None:
+    """After the commit, have the provider told that the generation has ended."""
+    tx.enqueue("generations.stop", generation.id, key=f"{generation.id}:{generation.fence}:stop")
 
 
 async def follow(tx: Transaction, generation: Generation) -> Track:

@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from core.db import ReadSession, Transaction
 from domain.errors import Refused, conflict, invalid, not_found
-from domain.generations import RETRIES, AttemptState, GenerationKind, GenerationStatus, StemMode
+from domain.generations import RETRIES, GenerationKind, GenerationStatus, StemMode
 from domain.requests import Ask, check_ask, check_derivation, request_params
 from domain.tracks import title_from
 from models import generations
 from models.events import EventKind, announce
-from models.generations import Attempt, Generation, follow, ring_for
+from models.generations import Generation, follow, ring_for, ring_to_stop
 from models.tracks import Track
 from models.versions import Version
 from resolvers.context import Context
@@ -213,13 +213,8 @@ async def cancel_generation(ctx: Context, generation_id: UUID) -> Asked:
                     "generationId",
                 )
             return Asked(await _track_of(tx, generation), generation)
-        await tx.execute(
-            update(Attempt)
-            .where(Attempt.generation_id == generation_id, Attempt.state.in_(AttemptState.live()))
-            .values(state=AttemptState.CANCELED, finished_at=ctx.clock())
-        )
         track = await follow(tx, canceled)
-        tx.enqueue("generations.stop", canceled.id, key=f"{canceled.id}:{canceled.fence}:stop")
+        ring_to_stop(tx, canceled)
         return Asked(track, canceled)
 
 

@@ -14,7 +14,7 @@ from domain.errors import Refusal, Refused, conflict, invalid, not_found
 from domain.generations import ACTIVE
 from domain.tracks import UNDELETE, Visibility, check_tags, check_title
 from models.events import EventKind, announce
-from models.generations import Generation, cancel, follow
+from models.generations import Generation, cancel, follow, ring_to_stop
 from models.tracks import Track, touch
 from models.versions import Version
 from resolvers.context import Context
@@ -113,7 +113,7 @@ async def _call_off(tx: Transaction, track_id: UUID) -> None:
         canceled = await cancel(tx, generation_id)
         if canceled is not None:
             await follow(tx, canceled)
-            tx.enqueue("generations.stop", canceled.id, key=f"{canceled.id}:{canceled.fence}:stop")
+            ring_to_stop(tx, canceled)
 
 
 async def restore_track(ctx: Context, track_id: UUID) -> Track:

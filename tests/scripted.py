@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import soundfile
@@ -25,6 +26,7 @@ from providers.music import (
     MusicRequest,
     Output,
     StemOutput,
+    SubmitInDoubt,
     Task,
     TaskPhase,
     TaskUpdate,
@@ -37,7 +39,10 @@ STEMS = (StemKind.DRUMS, StemKind.BASS)
 
 @dataclass
 class ScriptedProvider:
-    """`updates` are the answers of the next polls (then: done); `before` runs at the start of the named call."""
+    """`updates` are the answers of the next polls (then: done); `before` runs at the start of the named call.
+
+    A submit that raises SubmitInDoubt was accepted, and `find` knows of it, unless `finds` is off.
+    """
 
     variants: int = 2
     name: str = "synth"
@@ -47,15 +52,18 @@ class ScriptedProvider:
     submit_errors: deque[Exception] = field(default_factory=deque)
     before: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     submitted: list[MusicRequest] = field(default_factory=list)
+    accepted: list[MusicRequest] = field(default_factory=list)  # what a vendor would charge for
     found: list[str] = field(default_factory=list)
     canceled: list[str] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
     finds: bool = True
+    same_sound: bool = False  # all outputs of all tasks are the same bytes
     bodies: dict[str, bytes] = field(default_factory=dict)  # what a URL serves instead of sound
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return synth_capabilities(self.variants)
+    capabilities: Capabilities = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.capabilities = synth_capabilities(self.variants)
 
     def unavailable_because(self) -> str | None:
         return self.unavailable
@@ -63,14 +71,19 @@ class ScriptedProvider:
     async def submit(self, request: MusicRequest) -> Task:
         await self._at("submit")
         self.submitted.append(request)
-        if self.submit_errors:
-            raise self.submit_errors.popleft()
+        error = self.submit_errors.popleft() if self.submit_errors else None
+        if error is None or (isinstance(error, SubmitInDoubt) and self.finds):
+            self.accepted.append(request)
+        if error is not None:
+            raise error
+        await self._at("accepted")
         return _task(request)
 
     async def find(self, request: MusicRequest) -> Task | None:
         await self._at("find")
         self.found.append(request.reference)
-        return _task(request) if self.finds else None
+        known = self.finds and request.reference in {one.reference for one in self.accepted}
+        return _task(request) if known else None
 
     async def poll(self, task: Task) -> TaskUpdate:
         await self._at("poll")
@@ -81,11 +94,16 @@ class ScriptedProvider:
             return update
         return self.done(task)
 
+    @staticmethod
+    def task(request: MusicRequest) -> Task:
+        return _task(request)
+
     def done(self, task: Task) -> TaskUpdate:
         outputs = tuple(_output(task, index) for index in range(self.variants))
         return TaskUpdate(TaskPhase.SUCCEEDED, "done", 1.0, outputs=outputs)
 
     async def cancel(self, task: Task) -> None:
+        await self._at("cancel")
         self.canceled.append(task.id)
 
     async def discard(self, task: Task) -> None:
@@ -102,7 +120,7 @@ class ScriptedProvider:
         elif url.startswith("gone:"):
             raise OutputGone("The URL is not valid any more.")
         else:
-            yield cover() if url.endswith("cover") else sound(hash(url) % 1000)
+            yield cover() if url.endswith("cover") else sound(0 if self.same_sound else crc32(url.encode()) % 1000)
 
     async def aclose(self) -> None:
         return
