@@ -129,7 +129,7 @@ async def save(
 
 async def _land(chunks: AsyncIterator[bytes], part: Path, max_bytes: int, accept: str) -> Saved:
     digest, size, pending, content_type = hashlib.sha256(), 0, bytearray(), None
-    file = await asyncio.to_thread(part.open, "wb")
+    file = part.open("wb")
 
     def write(block: bytes) -> None:
         digest.update(block)

@@ -1,4 +1,4 @@
-"""Which providers this installation offers: what the API shows, and checks requests against, without calling anybody."""
+"""Which providers this installation offers: what the API shows and checks requests against, without calling anybody."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Synth:
             missing = [v for v in _variants(task) if not _finished(folder, v)]
             running = [self._start(task, variant) for variant in missing]
             if running:
-                await asyncio.wait(running, timeout=LONG_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(running, timeout=LONG_POLL_SECONDS, return_when=asyncio.ALL_COMPLETED)
             failure = self._failure(task, missing)
             if failure is not None:
                 return TaskUpdate(TaskPhase.FAILED, "failed", failure=failure)

@@ -1,4 +1,4 @@
-"""The product as a test uses it: GraphQL text in, answers out; real PostgreSQL and Redis, a queue drained in process."""
+"""The product as a test uses it: GraphQL text in, answers out; real PostgreSQL and Redis, a queue drained here."""
 
 from __future__ import annotations
 
