@@ -21,6 +21,7 @@ from core.datadir import SIGNING_KEY, CannotStart, open_data_dir, secret_in
 from core.engines import start_engines
 from core.log import configure_logs
 from core.migrations import DatabaseIsBehind, migrate, require_newest
+from core.queue import forget_workers
 from core.roles import RoleIsNotBound, bound_role
 from core.settings import Settings, SettingsRefused, read_settings
 from providers.listings import list_providers
@@ -35,18 +36,22 @@ WORKER_PATIENCE = 15.0  # seconds the banner waits to be able to say that the wo
 
 async def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Raises `CannotStart` and its kin."""
+    catalog = list_providers(settings)
+    if settings.default_provider not in catalog:
+        raise CannotStart(f"DEFAULT_PROVIDER is {settings.default_provider}, and there is only {', '.join(catalog)}.")
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
         settings = _with_own_url(settings, listener.getsockname()[1])
         settings, addresses = await _engines(stack, settings)
         demo = None if settings.production else demo_credentials(settings.secret_key or "")
-        api = await open_api(stack, settings, addresses, catalog=list_providers(settings), demo=demo)
+        api = await open_api(stack, settings, addresses, catalog=catalog, demo=demo)
         if demo:
             await ensure_demo(api.context, demo)
         server = Server(api.app, api.streams)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
         if settings.runs_worker:
+            await forget_workers(api.redis)  # what one that was killed has left would make the banner lie
             worker = Supervisor("worker", lambda: _start_worker(settings, addresses))
             await worker.start()
             stack.push_async_callback(worker.stop)
@@ -57,7 +62,9 @@ async def serve(settings: Settings) -> None:
 
 def _with_own_url(settings: Settings, port: int) -> Settings:
     """With port 0 the system chose one; the public address follows unless PUBLIC_URL gave it."""
-    url = f"{settings.public_url.removesuffix(':0')}:{port}" if settings.port == 0 else settings.public_url
+    url = settings.public_url
+    if url.endswith(":0"):
+        url = f"{url.removesuffix('0')}{port}"
     return replace(settings, port=port, public_url=url)
 
 

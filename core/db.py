@@ -64,14 +64,14 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Hint:
+class Announcement:
     """A bell for subscribers: something under `topic` has happened at `position`."""
 
     topic: str
     position: str
 
 
-Bell = Job | Hint
+Bell = Job | Announcement
 Ring = Callable[[list[Bell]], Awaitable[None]]
 
 
@@ -86,7 +86,7 @@ class Transaction(AsyncSession):
         self.bells.append(Job(name, str(id), key, after_seconds))
 
     def publish(self, topic: str, position: str) -> None:
-        self.bells.append(Hint(topic, position))
+        self.bells.append(Announcement(topic, position))
 
 
 @event.listens_for(SyncSession, "after_begin")

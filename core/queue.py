@@ -5,6 +5,7 @@ Losing every job costs latency, never work: the upkeep rings again for what is d
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
@@ -19,6 +20,8 @@ from core.db import Job
 from core.redis_clients import tls
 
 QUEUE_NAME = "antiphon:jobs"
+ALIVE = "antiphon:workers"  # a sorted set: each worker by the time until which its word is good
+ALIVE_SECONDS = 10.0  # the clocks of machines differ by less, and three reports fit into it
 
 # A local Redis answers within a millisecond; one that is frozen must not hold a mutation for longer than this.
 COMMAND_TIMEOUT = 1.0
@@ -47,6 +50,25 @@ def connect_redis(url: str) -> ArqRedis:
     client = ArqRedis(pool, job_serializer=encode_job, job_deserializer=decode_job, default_queue_name=QUEUE_NAME)
     client.auto_close_connection_pool = True  # the pool is nobody else's, so `aclose` ends its connections
     return client
+
+
+async def report_alive(redis: ArqRedis, name: str) -> None:
+    """A worker lives, and will be taken for dead unless it says so again within `ALIVE_SECONDS`."""
+    await redis.zadd(ALIVE, {name: time.time() + ALIVE_SECONDS})
+
+
+async def report_gone(redis: ArqRedis, name: str) -> None:
+    await redis.zrem(ALIVE, name)
+
+
+async def any_alive(redis: ArqRedis) -> bool:
+    """Whether some worker lives."""
+    return bool(await redis.zcount(ALIVE, time.time(), "+inf"))
+
+
+async def forget_workers(redis: ArqRedis) -> None:
+    """Whoever lives will say so again."""
+    await redis.delete(ALIVE)
 
 
 async def enqueue(redis: ArqRedis, job: Job) -> None:

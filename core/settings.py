@@ -57,7 +57,6 @@ class Settings:
     public_url: str
     default_provider: str
     variants: int
-    compiled_reads: bool
     cors_origins: tuple[str, ...] | None  # None: any localhost origin (development)
     fetch_allow: FetchAllow
     vendors: Vendors
@@ -117,7 +116,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         public_url=reader.read("PUBLIC_URL", _base_url, f"http://{_bracketed(host)}:{port}"),
         default_provider=reader.read("DEFAULT_PROVIDER", _one_of(tuple(ProviderName)), "synth"),
         variants=reader.read("ANTIPHON_VARIANTS", _whole(1, 8), 2),
-        compiled_reads=reader.read("ANTIPHON_COMPILED_READS", _one_of(("on", "off")), "on") == "on",
         cors_origins=reader.read("ANTIPHON_CORS_ORIGINS", _origins, no_origins),
         fetch_allow=reader.read("ANTIPHON_FETCH_ALLOW", parse_fetch_allow, parse_fetch_allow("")),
         vendors=_vendors(reader),
@@ -235,8 +233,9 @@ def _storage_url(text: str) -> str:
 
 def _secret(text: str) -> str:
     # 32 characters of base64 hold 192 bits; shorter keys are words that people type.
-    if len(text) < 32:
-        raise ValueError("must have at least 32 random characters")
+    # Repeated words and placeholders have few different characters; of 32 random hex digits 8 or more are different.
+    if len(text) < 32 or len(set(text)) < 8:
+        raise ValueError("must have at least 32 random characters, such as `openssl rand -base64 48` prints")
     return text
 
 

@@ -28,7 +28,6 @@ class GenerationStatus(StrEnum):
 
 
 ACTIVE = (GenerationStatus.PENDING, GenerationStatus.PROCESSING)
-TERMINAL = (GenerationStatus.COMPLETED, GenerationStatus.FAILED, GenerationStatus.CANCELED)
 
 
 class Step(StrEnum):

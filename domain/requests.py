@@ -33,19 +33,13 @@ class Ask:
     strength: float | None = None
     stem_mode: str | None = None
 
-    @property
-    def request_hash(self) -> bytes:
-        """Equal for equal requests: how the same idempotency key with another body is noticed."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).digest()
 
-
-def check_ask(ask: Ask, catalog: Mapping[str, Listing], idempotency_key: str | None) -> list[Refusal]:
+def check_ask(ask: Ask, catalog: Mapping[str, Listing]) -> list[Refusal]:
     """Everything that does not fit, each with its field; empty when the provider can be asked."""
     problems = check_prompt(ask.prompt)
     problems += check_title(ask.title)
     problems += check_tags(ask.tags)
     problems += check_text(ask.lyrics, MAX_LYRICS, "lyrics")
-    problems += check_key(idempotency_key)
     listing = catalog.get(ask.provider)
     if listing is None or listing.unavailable_because is not None:
         reason = listing.unavailable_because if listing else f"it is not set up; there is {', '.join(catalog)}"
@@ -70,10 +64,26 @@ def check_derivation(ask: Ask, catalog: Mapping[str, Listing], source_seconds: f
     return problems
 
 
-def check_key(idempotency_key: str | None) -> list[Refusal]:
-    if idempotency_key is None or 0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY:
-        return []
-    return [invalid(f"An idempotency key has 1 to {MAX_IDEMPOTENCY_KEY} characters.", "idempotencyKey")]
+@dataclass(frozen=True)
+class Once:
+    """An idempotency key, and what it was sent with, as the client wrote it: how another body is noticed."""
+
+    key: str
+    request_hash: bytes
+
+
+def once(key: str | None, verb: str, sent: Mapping[str, Any]) -> Once | None:
+    """The key of a request, or None for one without. Nothing that may change between two tries goes into the hash."""
+    if key is None:
+        return None
+    written = json.dumps([verb, sent], sort_keys=True, default=str)
+    return Once(key, hashlib.sha256(written.encode()).digest())
+
+
+def check_key(key: str | None) -> list[Refusal]:
+    if key == "":
+        return [invalid(f"An idempotency key has 1 to {MAX_IDEMPOTENCY_KEY} characters.", "idempotencyKey")]
+    return check_text(key, MAX_IDEMPOTENCY_KEY, "idempotencyKey")
 
 
 def request_params(ask: Ask, *, seed: int, variants: int) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
-from sqlalchemy import delete, exists, func, literal, or_, select
+from sqlalchemy import Select, delete, exists, func, literal, or_, select
 
 from auth.viewer import SYSTEM
 from core.db import Job
@@ -78,12 +79,24 @@ async def prune(worker: WorkerContext) -> None:
     """Forget events that nobody can resume from any more, dead sessions, and tracks whose time in the bin is over."""
     expired = Track.deleted_at < func.now() - UNDELETE
     stems = select(Stem.id).join(Version, Version.id == Stem.version_id).join(Track, Track.id == Version.track_id)
-    async with worker.db.begin(SYSTEM) as tx:
-        await tx.execute(delete(Event).where(Event.created_at < func.now() - RETENTION - PRUNE_MARGIN))
-        await tx.execute(delete(Session).where(Session.expires_at < func.now()))
+    for doomed in (
+        select(Event.id).where(Event.created_at < func.now() - RETENTION - PRUNE_MARGIN),
+        select(Session.id).where(Session.expires_at < func.now()),
         # The cascade reaches a track's files before its stems, which refer to them.
-        await tx.execute(delete(Stem).where(Stem.id.in_(stems.where(expired))))
-        await tx.execute(delete(Track).where(expired))
+        stems.where(expired),
+        select(Track.id).where(expired),
+    ):
+        await _delete_all(worker, doomed)
+
+
+async def _delete_all(worker: WorkerContext, doomed: Select[Any]) -> None:
+    """Delete the rows with these ids, so many in a transaction: a backlog must not outlast a statement's time."""
+    key = doomed.selected_columns[0]
+    while True:
+        async with worker.db.begin(SYSTEM) as tx:
+            rows = delete(key.table).where(key.table.c.id.in_(doomed.limit(AT_ONCE))).returning(key.table.c.id)
+            if len((await tx.execute(rows)).all()) < AT_ONCE:
+                return
 
 
 async def sweep(worker: WorkerContext) -> None:

@@ -5,24 +5,30 @@ Run as many as you like, on as many machines: the rows in PostgreSQL keep them f
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
+import socket
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from arq.connections import RedisSettings
+import asyncpg
+from arq.connections import ArqRedis, RedisSettings
+from redis.exceptions import RedisError
 
 from auth.keys import derive_key
 from auth.media import media_url
 from core.bells import make_ring
 from core.clock import system_clock
-from core.datadir import SIGNING_KEY, secret_in
+from core.datadir import SIGNING_KEY, CannotStart, secret_in
 from core.db import Database, connect_database
 from core.ids import new_id
 from core.log import configure_logs
+from core.migrations import DatabaseIsBehind, require_newest
 from core.pool import WorkPool
-from core.queue import QUEUE_NAME, connect_redis, decode_job, encode_job
-from core.roles import bound_role
+from core.queue import QUEUE_NAME, connect_redis, decode_job, encode_job, report_alive, report_gone
+from core.roles import RoleIsNotBound, bound_role
 from core.settings import Settings, SettingsRefused, read_settings
 from core.topics import Topics
 from jobs.context import WorkerContext
@@ -33,7 +39,7 @@ from providers.storage import open_storage
 AT_ONCE = 50  # jobs of one worker: most of them wait for a provider; rendering and encoding are bounded by the pool
 POLL_SECONDS = 0.1  # how long a job waits to be picked up, at most; a look at an empty queue costs 0.1 ms of Redis
 MOST_PROCESSES = 4  # a render of eight minutes takes 700 MB; whoever has more cores runs more workers
-ALIVE_SECONDS = 5  # /health looks for a key that is written this often
+REPORT_SECONDS = 3.0  # how often a worker says that it lives
 
 
 def worker_settings(environ: dict[str, str] | Any) -> Settings:
@@ -57,7 +63,11 @@ async def start(ctx: dict[Any, Any]) -> None:
     assert settings.database_url
     assert settings.redis_url
     assert settings.secret_key
-    role = await bound_role(settings.database_url, production=settings.production)
+    try:
+        await require_newest(settings.database_url)
+        role = await bound_role(settings.database_url, production=settings.production)
+    except (CannotStart, DatabaseIsBehind, RoleIsNotBound, OSError, asyncpg.PostgresError) as reason:
+        raise SystemExit(f"The worker cannot start: {reason}") from None
     engine = connect_database(settings.database_url, name="antiphon-worker", role=role, pool_size=20)
     redis = connect_redis(settings.redis_url)
     topics = Topics(settings.redis_url)
@@ -82,10 +92,23 @@ async def start(ctx: dict[Any, Any]) -> None:
         ),
     )
     await topics.start()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    ctx["reporting"] = asyncio.create_task(_report(redis, name), name=name)
+
+
+async def _report(redis: ArqRedis, name: str) -> None:
+    """Say again and again that this worker lives; nobody hears it while Redis is away."""
+    while True:
+        with suppress(RedisError):
+            await report_alive(redis, name)
+        await asyncio.sleep(REPORT_SECONDS)
 
 
 async def stop(ctx: dict[Any, Any]) -> None:
     worker: WorkerContext = ctx["worker"]
+    ctx["reporting"].cancel()
+    with suppress(RedisError):
+        await report_gone(worker.redis, ctx["reporting"].get_name())
     for provider in worker.providers.values():
         await provider.aclose()
     await ctx["topics"].stop()
@@ -109,7 +132,6 @@ class WorkerSettings:
     job_timeout = 120
     keep_result = 0
     poll_delay = POLL_SECONDS
-    health_check_interval = ALIVE_SECONDS
     job_serializer = encode_job
     job_deserializer = decode_job
     log_results = False

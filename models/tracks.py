@@ -59,7 +59,8 @@ class Track(Row):
         Index(
             "ix_tracks_bin",
             "user_id",
-            text("deleted_at desc"),
+            text("created_at desc"),
+            text("id desc"),
             postgresql_where=text("deleted_at is not null"),
         ),
         Index(

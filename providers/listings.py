@@ -10,6 +10,6 @@ from providers import synth_facts
 
 
 def list_providers(settings: Settings) -> Mapping[str, Listing]:
-    """The listings by name, the default provider's among them or not: `check_default` says."""
+    """The listings by name."""
     synth = Listing(synth_facts.NAME, synth_facts.DESCRIPTION, synth_facts.synth_capabilities(settings.variants))
     return {synth.name: synth}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+
+from sqlalchemy import select, update
 
 from auth.keys import derive_key
+from auth.viewer import SYSTEM
 from domain.errors import Refused
+from models.accounts import User
 from resolvers.accounts import register
 from resolvers.context import Context
 
-DEMO_EMAIL, DEMO_USERNAME = "demo@antiphon.local", "demo"
+DEMO_EMAIL = "demo@antiphon.local"
 
 
 def demo_credentials(secret_key: str) -> tuple[str, str]:
@@ -19,6 +22,14 @@ def demo_credentials(secret_key: str) -> tuple[str, str]:
 
 
 async def ensure_demo(ctx: Context, credentials: tuple[str, str]) -> None:
-    """Make the account unless it is there."""
-    with suppress(Refused):
-        await register(ctx, *credentials, username=DEMO_USERNAME)
+    """Make the account, or give the one that is there this password: the signing key may be another than last time."""
+    email, password = credentials
+    try:
+        await register(ctx, email, password)
+    except Refused:
+        async with ctx.db.read(SYSTEM) as session:
+            stored = await session.scalar(select(User.password_hash).where(User.email == email))
+        if not await ctx.passwords.verify(stored, password):
+            fresh = await ctx.passwords.hash(password)
+            async with ctx.db.begin(SYSTEM) as tx:
+                await tx.execute(update(User).where(User.email == email).values(password_hash=fresh))

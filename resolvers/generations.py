@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from core.db import ReadSession, Transaction
 from domain.errors import Refused, conflict, invalid, not_found
 from domain.generations import RETRIES, GenerationKind, GenerationStatus, StemMode
-from domain.requests import Ask, check_ask, check_derivation, request_params
+from domain.requests import Ask, Once, check_ask, check_derivation, check_key, request_params
 from domain.tracks import title_from
 from models import generations
 from models.events import EventKind, announce
@@ -60,7 +61,7 @@ class _KeyTaken(Exception):
     """Another request with the same idempotency key committed first; roll back and answer with its result."""
 
 
-async def generate_track(ctx: Context, ask: Ask, *, idempotency_key: str | None = None) -> Asked:
+async def generate_track(ctx: Context, ask: Ask, once: Once | None = None) -> Asked:
     """A new track and the generation that makes it. The same key and request again answer with the first result."""
 
     async def new_track(tx: Transaction) -> Track:
@@ -70,11 +71,15 @@ async def generate_track(ctx: Context, ask: Ask, *, idempotency_key: str | None 
         await announce(tx, EventKind.CREATED, user_id=track.user_id, track_id=track.id)
         return track
 
-    return await _ask_once(ctx, ask, idempotency_key, new_track)
+    return await _answered_once(ctx, once, partial(_ask, ctx, ask, once, new_track))
 
 
-async def derive_version(ctx: Context, source: Source, wish: Wish, *, idempotency_key: str | None = None) -> Asked:
+async def derive_version(ctx: Context, source: Source, wish: Wish, once: Once | None = None) -> Asked:
     """An extension, cover, remix or separation of a version of the viewer's own track, by whoever made that version."""
+    return await _answered_once(ctx, once, partial(_derive, ctx, source, wish, once))
+
+
+async def _derive(ctx: Context, source: Source, wish: Wish, once: Once | None) -> Asked:
     async with ctx.db.read(ctx.viewer) as session:
         track, version, made_by = await _find_source(ctx, session, source)
     ask = Ask(
@@ -97,30 +102,38 @@ async def derive_version(ctx: Context, source: Source, wish: Wish, *, idempotenc
         await announce(tx, EventKind.UPDATED, user_id=track.user_id, track_id=track.id)
         return await own_track(ctx, tx, track.id)
 
-    return await _ask_once(ctx, ask, idempotency_key, same_track)
+    return await _ask(ctx, ask, once, same_track)
 
 
-async def _ask_once(
-    ctx: Context, ask: Ask, idempotency_key: str | None, find_track: Callable[[Transaction], Awaitable[Track]]
+async def _ask(
+    ctx: Context, ask: Ask, once: Once | None, find_track: Callable[[Transaction], Awaitable[Track]]
 ) -> Asked:
-    """The generation for `ask`, made now or, when the key was used before, then."""
-    if problems := check_ask(ask, ctx.catalog, idempotency_key):
+    if problems := check_ask(ask, ctx.catalog):
+        raise Refused(problems)
+    async with ctx.db.begin(ctx.viewer) as tx:
+        track = await find_track(tx)
+        generation = await _insert_generation(ctx, tx, track, ask=ask, once=once)
+        ring_for(tx, generation)
+        return Asked(track, generation)
+
+
+async def _answered_once(ctx: Context, once: Once | None, ask: Callable[[], Awaitable[Asked]]) -> Asked:
+    """What `ask` makes, or what its key was first answered with: also when the same request would be refused today."""
+    if problems := check_key(once.key if once else None):
         raise Refused(problems)
     try:
-        async with ctx.db.begin(ctx.viewer) as tx:
-            track = await find_track(tx)
-            generation = await _insert_generation(ctx, tx, track, ask=ask, idempotency_key=idempotency_key)
-            ring_for(tx, generation)
-            return Asked(track, generation)
-    except _KeyTaken:
-        before = await _asked_before(ctx, ask, idempotency_key)
-        if before is None:
-            raise conflict("Another request with this idempotency key is under way; ask again.", None) from None
-        return before
+        return await ask()
+    except (Refused, _KeyTaken) as refused:
+        before = await _asked_before(ctx, once) if once else None
+        if before is not None:
+            return before
+        if isinstance(refused, Refused):
+            raise
+        raise conflict("Another request with this idempotency key is under way; ask again.", None) from None
 
 
 async def _find_source(ctx: Context, session: ReadSession, source: Source) -> tuple[Track, Version, Generation]:
-    track = await own_track(ctx, session, source.track_id)
+    track = await own_track(ctx, session, source.track_id, lock=False)
     version_id = source.version_id or track.primary_version_id
     if version_id is None:
         raise Refused([invalid("The track has no version yet; wait until it is completed.", "trackId")])
@@ -151,9 +164,7 @@ def _new_track(ctx: Context, ask: Ask) -> Track:
     )
 
 
-async def _insert_generation(
-    ctx: Context, tx: Transaction, track: Track, *, ask: Ask, idempotency_key: str | None
-) -> Generation:
+async def _insert_generation(ctx: Context, tx: Transaction, track: Track, *, ask: Ask, once: Once | None) -> Generation:
     """The generation's row. `on conflict` waits for a rival with the same key to commit, then raises `_KeyTaken`."""
     made: Generation | None = await tx.scalar(
         insert(Generation)
@@ -166,8 +177,8 @@ async def _insert_generation(
             provider=ask.provider,
             model=ask.model or ctx.catalog[ask.provider].capabilities.default_model,
             params=request_params(ask, seed=secrets.randbelow(2**31), variants=ctx.variants),
-            idempotency_key=idempotency_key,
-            request_hash=ask.request_hash if idempotency_key else None,
+            idempotency_key=once.key if once else None,
+            request_hash=once.request_hash if once else None,
             retries_left=RETRIES,
         )
         .on_conflict_do_nothing(index_elements=[Generation.user_id, Generation.idempotency_key])
@@ -178,24 +189,18 @@ async def _insert_generation(
     return made
 
 
-async def _asked_before(ctx: Context, ask: Ask, idempotency_key: str | None) -> Asked | None:
+async def _asked_before(ctx: Context, once: Once) -> Asked | None:
     """What this key was first used for. Raises Conflict when that was something else."""
-    if idempotency_key is None:
-        return None
     async with ctx.db.read(ctx.viewer) as session:
         generation = await session.scalar(
-            select(Generation).where(
-                Generation.user_id == ctx.viewer.user_id, Generation.idempotency_key == idempotency_key
-            )
+            select(Generation).where(Generation.user_id == ctx.viewer.user_id, Generation.idempotency_key == once.key)
         )
         if generation is None:
             return None
-        track = (await session.scalars(select(Track).where(Track.id == generation.track_id))).one()
-    if generation.request_hash != ask.request_hash:
+        track = await _track_of(session, generation)
+    if generation.request_hash != once.request_hash:
         raise conflict(
-            "This idempotency key was used for a different request; use a new key.",
-            generation,
-            "idempotencyKey",
+            "This idempotency key was used for a different request; use a new key.", generation, "idempotencyKey"
         )
     return Asked(track, generation)
 
@@ -205,7 +210,7 @@ async def cancel_generation(ctx: Context, generation_id: UUID) -> Asked:
     async with ctx.db.begin(ctx.viewer) as tx:
         canceled = await generations.cancel(tx, generation_id)
         if canceled is None:
-            generation = await _find(tx, generation_id)
+            generation = await _find(ctx, tx, generation_id)
             if generation.status != GenerationStatus.CANCELED:
                 raise conflict(
                     "This generation has ended already; there is nothing to cancel.",
@@ -223,7 +228,7 @@ async def retry_generation(ctx: Context, generation_id: UUID) -> Asked:
     async with ctx.db.begin(ctx.viewer) as tx:
         again = await generations.start_again(tx, generation_id, retries=RETRIES)
         if again is None:
-            generation = await _find(tx, generation_id)
+            generation = await _find(ctx, tx, generation_id)
             raise conflict("Only a failed or canceled generation can be retried.", generation, "generationId")
         track = await follow(tx, again)
         if track.deleted_at is not None:
@@ -232,8 +237,10 @@ async def retry_generation(ctx: Context, generation_id: UUID) -> Asked:
         return Asked(track, again)
 
 
-async def _find(tx: Transaction | ReadSession, generation_id: UUID) -> Generation:
-    generation = await tx.scalar(select(Generation).where(Generation.id == generation_id))
+async def _find(ctx: Context, tx: Transaction, generation_id: UUID) -> Generation:
+    """The viewer's own: an admin reads those of others, and changes none."""
+    own = select(Generation).where(Generation.id == generation_id, Generation.user_id == ctx.viewer.user_id)
+    generation = await tx.scalar(own)
     if generation is None:
         raise not_found("generation", "generationId")
     return generation

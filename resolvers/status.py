@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from arq.connections import ArqRedis
-from arq.constants import health_check_key_suffix
 from sqlalchemy import func, select, text
 
 from auth.viewer import SYSTEM
 from core.db import Database
-from core.queue import QUEUE_NAME
+from core.queue import any_alive
 from models.generations import Generation
 
 
@@ -23,7 +22,7 @@ async def redis_answers(redis: ArqRedis) -> bool:
 
 async def worker_lives(redis: ArqRedis) -> bool:
     """Some worker has reported within the last seconds."""
-    return bool(await redis.exists(QUEUE_NAME + health_check_key_suffix))
+    return await any_alive(redis)
 
 
 async def queue_figures(db: Database) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -98,7 +97,7 @@ async def delete_track(ctx: Context, track_id: UUID) -> Track:
     """Put a track, and with it all that belongs to it, into the bin; nothing more is made for it. Twice is once."""
     async with ctx.db.begin(ctx.viewer) as tx:
         await _call_off(tx, track_id)
-        track = await own_track(ctx, tx, track_id, deleted=None)
+        track = await own_track(ctx, tx, track_id, deleted=True)
         if track.deleted_at is not None:
             return track
         await announce(tx, EventKind.DELETED, user_id=track.user_id, track_id=track.id)
@@ -119,7 +118,7 @@ async def _call_off(tx: Transaction, track_id: UUID) -> None:
 async def restore_track(ctx: Context, track_id: UUID) -> Track:
     """Take a track out of the bin, as long as it is kept there. Twice is once."""
     async with ctx.db.begin(ctx.viewer) as tx:
-        track = await own_track(ctx, tx, track_id, deleted=None)
+        track = await own_track(ctx, tx, track_id, deleted=True)
         if track.deleted_at is None:
             return track
         if track.deleted_at + UNDELETE < ctx.clock():
@@ -134,13 +133,13 @@ async def _changed(tx: Transaction, track: Track, **values: Any) -> Track:
 
 
 async def own_track(
-    ctx: Context, tx: Transaction | ReadSession, track_id: UUID, *, deleted: datetime | bool | None = False
+    ctx: Context, tx: Transaction | ReadSession, track_id: UUID, *, deleted: bool = False, lock: bool = True
 ) -> Track:
-    """The viewer's own track, locked for the change. Others' public tracks can be read, so ownership is asked here."""
-    statement = select(Track).where(Track.id == track_id, Track.user_id == ctx.viewer.user_id).with_for_update()
-    if deleted is False:
+    """The viewer's own track, locked for a change. Public tracks of others can be read, so ownership is asked here."""
+    statement = select(Track).where(Track.id == track_id, Track.user_id == ctx.viewer.user_id)
+    if not deleted:
         statement = statement.where(Track.deleted_at.is_(None))
-    track = await tx.scalar(statement)
+    track = await tx.scalar(statement.with_for_update() if lock else statement)
     if track is None:
         raise not_found("track", "trackId")
     return track

@@ -83,7 +83,7 @@ class SessionPayload:
         return cls(session=session)
 
 
-@strawberry.type(description="Signing out always succeeds.")
+@strawberry.type(description="Signed out.")
 class LogoutPayload:
     errors: list[UserError] = strawberry.field(default_factory=list, description="Always empty.")
 
@@ -135,7 +135,8 @@ class AccountMutations:
 
     @mutation(
         allow=Anyone,
-        description="Trade the refresh token for a new pair. One that was used before ends the session: NotAllowed.",
+        description="Trade the refresh token for a new pair; send no access token with it. One that was used before "
+        "ends the session: NotAllowed.",
     )
     async def refresh_session(
         self, info: Info, input: Annotated[RefreshSessionInput, strawberry.argument(description="The token.")]

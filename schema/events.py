@@ -61,7 +61,10 @@ class TrackSubscriptions:
         info: Info,
         track_ids: Annotated[
             list[strawberry.ID] | None,
-            strawberry.argument(description=f"Up to {MAX_WATCHED} tracks; null for all of yours."),
+            strawberry.argument(
+                description=f"Up to {MAX_WATCHED} tracks, others' public ones among them, which fall silent when they "
+                "are deleted or made private; null for all of yours."
+            ),
         ] = None,
         after: Annotated[
             str | None,

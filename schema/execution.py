@@ -83,7 +83,7 @@ class Execution:
     """Prepares and runs operations on one schema; built once per process.
 
     `describe(errors, request_id)` turns failures into a response's `errors` (see `schema.masking`); `rules`
-    are validation rules beyond the specified ones.
+    are validation rules beyond the specified ones; `suggest` names fields that a misspelt one may have meant.
     """
 
     def __init__(
@@ -93,11 +93,13 @@ class Execution:
         limits: Limits,
         describe: Describe,
         rules: Sequence[type[ASTValidationRule]] = (),
+        suggest: bool = True,
     ) -> None:
         self._schema = schema
         self._limits = limits
         self._describe = describe
         self._rules = (*specified_rules, *rules)
+        self._suggest = suggest
         self._allowance = introspection_allowance(schema, limits)
         self._documents = _Documents(self._read)
 
@@ -175,7 +177,13 @@ class Execution:
             max_source_length=limits.source_chars,
         )
         estimates = survey(self._schema, node, limits)
-        errors = validate(self._schema, node, self._rules, max_errors=limits.validation_errors)
+        errors = validate(
+            self._schema,
+            node,
+            self._rules,
+            max_errors=limits.validation_errors,
+            hide_suggestions=not self._suggest,
+        )
         if errors:
             raise RequestRefused(errors)
         return Document(node, estimates)

@@ -6,14 +6,16 @@ rules in `domain/generations.py`.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 from domain.errors import not_found
 from domain.generations import GenerationKind, GenerationStatus, StemMode
 from domain.providers import ProviderName
+from domain.requests import once
 from domain.tracks import normal_tags
 from models.generations import Generation as GenerationRow
 from models.tracks import Track as TrackRow
@@ -176,8 +178,10 @@ def _source(track_id: strawberry.ID, version_id: strawberry.ID | None) -> Source
     return Source(track, version)
 
 
-async def _derive(info: Info, source: Source, wish: Wish, idempotency_key: str | None) -> GenerationPayload:
-    asked = await generations.derive_version(info.context.ctx, source, wish, idempotency_key=idempotency_key)
+async def _derive(info: Info, input: Any, wish: Wish) -> GenerationPayload:
+    source = _source(input.track_id, input.version_id)
+    key = once(input.idempotency_key, wish.kind, asdict(input))
+    asked = await generations.derive_version(info.context.ctx, source, wish, key)
     return GenerationPayload.of(asked, info.context.show)
 
 
@@ -207,7 +211,7 @@ class GenerationMutations:
             lyrics=input.lyrics,
             continue_at_seconds=input.continue_at,
         )
-        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+        return await _derive(info, input, wish)
 
     @mutation(
         allow=SignedIn,
@@ -217,7 +221,7 @@ class GenerationMutations:
         self, info: Info, input: Annotated[CoverTrackInput, strawberry.argument(description="The style.")]
     ) -> GenerationPayload:
         wish = Wish(GenerationKind.COVER, prompt=input.prompt, tags=_tags(input.tags))
-        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+        return await _derive(info, input, wish)
 
     @mutation(
         allow=SignedIn,
@@ -227,7 +231,7 @@ class GenerationMutations:
         self, info: Info, input: Annotated[RemixTrackInput, strawberry.argument(description="The changes.")]
     ) -> GenerationPayload:
         wish = Wish(GenerationKind.REMIX, tags=_tags(input.tags), strength=input.strength)
-        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+        return await _derive(info, input, wish)
 
     @mutation(
         allow=SignedIn,
@@ -237,7 +241,7 @@ class GenerationMutations:
         self, info: Info, input: Annotated[SeparateStemsInput, strawberry.argument(description="Which parts.")]
     ) -> GenerationPayload:
         wish = Wish(GenerationKind.STEMS, stem_mode=input.mode)
-        return await _derive(info, _source(input.track_id, input.version_id), wish, input.idempotency_key)
+        return await _derive(info, input, wish)
 
     @mutation(
         allow=SignedIn,

@@ -6,6 +6,7 @@ Rows in `models/tracks.py`, what happens now in `resolvers/tracks.py` and `resol
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -17,7 +18,7 @@ import strawberry
 from domain.errors import not_found
 from domain.generations import GenerationKind, GenerationStatus
 from domain.providers import ProviderName
-from domain.requests import Ask
+from domain.requests import Ask, once
 from domain.tracks import Visibility, normal_tags
 from models.accounts import Profile as ProfileRow
 from models.generations import Generation as GenerationRow
@@ -35,7 +36,7 @@ from schema.fields import SignedIn, mutation
 from schema.generations import Generation
 from schema.ids import row_id
 from schema.nodes import Node
-from schema.versions import DEFAULT_POINTS, Points, TrackVersion, audio_url, waveform
+from schema.versions import DEFAULT_POINTS, Points, TrackVersion, media_url, waveform
 
 strawberry.enum(Visibility, description="Who may see a track: its owner, whoever has its id, everybody.")
 
@@ -70,11 +71,11 @@ class Track(Node):
     @strawberry.field(description="The primary version's signed URL, good for an hour or two; null until there is one.")
     async def audio_url(self, info: Info) -> str | None:
         version = await self._primary(info)
-        return await audio_url(info, version.media_id) if version else None
+        return await media_url(info, version.media_id) if version else None
 
     @strawberry.field(description="A signed URL of the cover; null until there is one.")
     async def cover_url(self, info: Info) -> str | None:
-        return await audio_url(info, self.row.cover_media_id)
+        return await media_url(info, self.row.cover_media_id)
 
     @strawberry.field(description="How long the primary version plays; null until there is one.")
     async def duration_seconds(self, info: Info) -> float | None:
@@ -255,7 +256,8 @@ class TrackMutations:
         input: Annotated[GenerateTrackInput, strawberry.argument(description="What the music shall be.")],
     ) -> GenerateTrackPayload:
         ask = _ask(input, info.context.ctx.default_provider)
-        made = await generations.generate_track(info.context.ctx, ask, idempotency_key=input.idempotency_key)
+        key = once(input.idempotency_key, "generateTrack", asdict(input))
+        made = await generations.generate_track(info.context.ctx, ask, key)
         return GenerateTrackPayload(track=Track.of(made.track), generation=Generation.of(made.generation))
 
     @mutation(

@@ -38,7 +38,8 @@ Points = Annotated[
 ]
 
 
-async def audio_url(info: Info, media_id: object) -> str | None:
+async def media_url(info: Info, media_id: object) -> str | None:
+    """The signed URL of a file; None when there is none."""
     media = await info.context.read.one(MediaObject, media_id)  # type: ignore[arg-type]
     return info.context.ctx.media_url(media.key) if media else None
 
@@ -56,7 +57,7 @@ class Stem(Node):
 
     @strawberry.field(description="A signed URL that lives for an hour or two; ask again for a fresh one.")
     async def audio_url(self, info: Info) -> str | None:
-        return await audio_url(info, self.row.media_id)
+        return await media_url(info, self.row.media_id)
 
     @strawberry.field(description="How long it plays.")
     def duration_seconds(self) -> float | None:
@@ -81,11 +82,11 @@ class TrackVersion(Node):
 
     @strawberry.field(description="A signed URL that lives for an hour or two; ask again for a fresh one.")
     async def audio_url(self, info: Info) -> str | None:
-        return await audio_url(info, self.row.media_id)
+        return await media_url(info, self.row.media_id)
 
     @strawberry.field(description="The lossless master, signed likewise; null when the provider gave none.")
     async def lossless_url(self, info: Info) -> str | None:
-        return await audio_url(info, self.row.lossless_media_id)
+        return await media_url(info, self.row.lossless_media_id)
 
     @strawberry.field(description="The type of what `audioUrl` serves, `audio/mpeg` as a rule.")
     async def content_type(self, info: Info) -> str | None:

@@ -80,7 +80,7 @@ async def lives_of(studio: Studio, count: int = 1) -> AsyncIterator[list[Lives]]
             lives.close()
 
 
-async def all_over(studio: Studio, *, seconds: float = 60) -> None:
+async def all_over(studio: Studio, *, seconds: float = 240) -> None:
     """Wait until nothing is left to do, for anybody."""
     async with asyncio.timeout(seconds):
         while (await studio.sql(LEFT))[0]["left"]:

@@ -102,6 +102,20 @@ async def test_the_same_key_is_answered_with_what_was_made_first(studio: Studio,
     assert [error["code"] for error in clash["errors"]] == ["CONFLICT"]
 
 
+@pytest.mark.parametrize("verb", INPUTS)
+async def test_a_repeated_request_is_answered_alike_whatever_has_changed_meanwhile(studio: Studio, verb: str) -> None:
+    owner = await studio.register("owner")
+    track = await studio.completed_track(owner)
+    first = await derive(studio, owner, verb, trackId=track["id"], idempotencyKey="once")
+    await studio.sql("update tracks set primary_version_id = (select id from versions where variant = 2)")
+    await studio.sql("update tracks set tags = '{changed}'")
+    for change in ("select 1", "update tracks set deleted_at = now()"):
+        await studio.sql(change)
+        again = await derive(studio, owner, verb, trackId=track["id"], idempotencyKey="once")
+        assert again["errors"] == []
+        assert again["generation"]["id"] == first["generation"]["id"]
+
+
 @pytest.mark.parametrize(
     ("verb", "input", "path"),
     [

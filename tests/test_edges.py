@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from arq.constants import health_check_key_suffix
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from core.log import QUIET
-from core.queue import QUEUE_NAME
+from core.queue import report_alive, report_gone
 from tests.faults import Mode
 from tests.live import UPDATES, add_tracks, moment, socket
 from tests.openings import PRODUCTION, opened, preflight, proxied
@@ -78,7 +77,7 @@ async def ask(http: httpx.AsyncClient, query: str, by: Person = ANONYMOUS, **var
 
 
 async def let_worker_report(studio: Studio) -> None:
-    await studio.worker.redis.set(QUEUE_NAME + health_check_key_suffix, "j_complete=0", ex=60)
+    await report_alive(studio.worker.redis, "a worker")
 
 
 # --- health
@@ -92,7 +91,7 @@ async def test_health_tells_of_each_part_and_is_degraded_without_a_worker(studio
         "status": "healthy",
         "services": {"database": "up", "redis": "up", "storage": "up", "worker": "up"},
     }
-    await studio.worker.redis.delete(QUEUE_NAME + health_check_key_suffix)
+    await report_gone(studio.worker.redis, "a worker")
     answer = await studio.http.get("/health")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
     assert answer.json()["services"] == {"database": "up", "redis": "up", "storage": "up", "worker": "down"}

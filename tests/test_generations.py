@@ -145,10 +145,21 @@ async def test_without_a_key_each_request_is_a_new_one(studio: Studio) -> None:
     assert first["track"]["id"] != second["track"]["id"]
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256])
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\0b"])
 async def test_a_key_that_is_no_key_is_refused(studio: Studio, key: str) -> None:
     (error,) = (await studio.generate(await studio.register(), idempotencyKey=key))["errors"]
     assert (error["__typename"], error["path"]) == ("InvalidInput", ["input", "idempotencyKey"])
+
+
+async def test_an_admin_reads_the_generation_of_a_stranger_and_changes_nothing(studio: Studio) -> None:
+    owner, admin = await studio.register("owner"), await studio.register("stranger")
+    made = await studio.generate(owner)
+    await studio.sql("insert into user_roles select id, 'ADMIN' from users where email = $1", admin.email)
+    studio.api.context.sessions._known.clear()
+    id = {"id": made["generation"]["id"]}
+    assert await studio.get("query ($id: ID!) { generation(id: $id) { id } }", id, by=admin) == id
+    for mutation in (CANCEL, RETRY):
+        assert [error["code"] for error in (await studio.get(mutation, id, by=admin))["errors"]] == ["NOT_FOUND"]
 
 
 # Lost bells

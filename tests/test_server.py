@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.serving import REPOSITORY, serving, temporary_place
+from resolvers.demo import demo_credentials, ensure_demo
+from tests.studio import Studio
 
 
 def run_server(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -121,3 +123,19 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_provider_that_there_is_not_is_named(tmp_path: Path) -> None:
+    reason = refusal_of(ANTIPHON_PORT="0", ANTIPHON_DATA_DIR=str(tmp_path / "data"), DEFAULT_PROVIDER="suno")
+    assert "DEFAULT_PROVIDER" in reason
+    assert "synth" in reason
+
+
+async def test_the_demo_account_has_the_password_that_is_shown_whatever_key_it_was_made_with(studio: Studio) -> None:
+    login = "mutation ($i: LoginInput!) { login(input: $i) { session { user { email } } errors { code } } }"
+    for key in ("one key", "another key"):
+        email, password = demo_credentials(key)
+        for _ in range(2):
+            await ensure_demo(studio.api.context, (email, password))
+        answer = await studio.get(login, {"i": {"email": email, "password": password}})
+        assert answer == {"session": {"user": {"email": email}}, "errors": []}

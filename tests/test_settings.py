@@ -184,9 +184,15 @@ def test_the_public_url_follows_host_and_port_and_brackets_ipv6() -> None:
     assert read_settings({"ANTIPHON_HOST": "::1", "ANTIPHON_PORT": "9000"}).public_url == "http://[::1]:9000"
 
 
+@pytest.mark.parametrize("key", ["a" * 40, "changeme" * 5])
+def test_a_key_that_is_no_secret_is_refused(key: str) -> None:
+    with pytest.raises(SettingsRefused, match="ANTIPHON_SECRET_KEY must have"):
+        read_settings({"ANTIPHON_ENV": "production", "ANTIPHON_SECRET_KEY": key})
+
+
 def test_secrets_do_not_print() -> None:
     secret = {
-        "ANTIPHON_SECRET_KEY": "hunter2" * 5,
+        "ANTIPHON_SECRET_KEY": "hunter2 and other words that nobody guesses",
         "DATABASE_URL": "postgresql://u:hunter2@db/a",
         "REDIS_URL": "redis://:hunter2@cache",
         "STORAGE_URL": "s3://hunter2-bucket",

@@ -133,7 +133,7 @@ async def supervised(studio: Studio) -> AsyncIterator[Supervisor]:
 
 async def some_submitted(studio: Studio) -> None:
     """The provider is at work, and nothing is finished."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while not await studio.sql("select id from generation_attempts where state = 'SUBMITTED'"):
             await asyncio.sleep(0.02)
     assert not await studio.sql("select id from versions")

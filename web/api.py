@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
+from arq.connections import ArqRedis
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import Route
@@ -63,6 +64,7 @@ class Api:
 
     app: Starlette
     context: Context
+    redis: ArqRedis
     streams: Streams
     checks: Mapping[str, Check]
 
@@ -104,7 +106,7 @@ async def open_api(
         metrics_route(metrics, partial(_figures, db, topics, streams)),
         _media(settings, db, storage),
     ]
-    return Api(build_app(routes, metrics, origins=settings.cors_origins), context, streams, checks)
+    return Api(build_app(routes, metrics, origins=settings.cors_origins), context, redis, streams, checks)
 
 
 def _context(settings: Settings, db: Database, topics: Topics, *, catalog: Mapping[str, Listing]) -> Context:
@@ -140,7 +142,9 @@ def _door(settings: Settings, context: Context, streams: Streams) -> Door:
 
     describe = partial(describe_errors, outages=(DatabaseUnavailable,))
     return Door(
-        execution=Execution(build_schema(), limits=Limits(), describe=describe, rules=RULES),
+        execution=Execution(
+            build_schema(), limits=Limits(), describe=describe, rules=RULES, suggest=not settings.production
+        ),
         make_context=make_context,
         streams=streams,
         allow_origin=origin_rule(settings.cors_origins, settings.public_url),

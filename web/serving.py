@@ -15,9 +15,9 @@ from starlette.types import ASGIApp
 from core.datadir import CannotStart
 from web.protocols import ImpatientWebSocketProtocol
 from web.streams import MAX_STREAMS, Streams
+from web.websocket import SocketLimits
 
 BACKLOG = 2048
-MAX_FRAME = 256 * 1024  # bytes of one WebSocket message; a subscription with all its variables takes a few thousand
 PING_SECONDS = 20.0  # how often a peer is asked whether it lives, and how long it may take to answer
 SHUTDOWN_SECONDS = 8  # what open requests get to finish, after the streams have been told to go
 
@@ -52,7 +52,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 ws=ImpatientWebSocketProtocol,
-                ws_max_size=MAX_FRAME,
+                ws_max_size=2
+                * SocketLimits().frame_bytes,  # what is a little too long is refused in words, by ourselves
                 ws_per_message_deflate=False,  # 2.7 × the processor time and 42 instead of 16 KiB a socket
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,

@@ -152,7 +152,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_tracks_bin",
         "tracks",
-        ["user_id", sa.literal_column("deleted_at desc")],
+        ["user_id", sa.literal_column("created_at desc"), sa.literal_column("id desc")],
         unique=False,
         postgresql_where=sa.text("deleted_at is not null"),
     )
