@@ -1,7 +1,7 @@
 """Telling a provider that nobody waits for a task any more.
 
 An attempt that is live although its generation has ended is one whose provider has not been told yet. So nothing is
-lost with a bell: the upkeep finds these rows and rings again, until the provider was told or `PATIENCE` is over.
+lost with a bell: the upkeep finds these rows and rings again, until the provider was told or patience is over.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ log = structlog.get_logger()
 # A provider that is away, or does not know the task yet, is asked again for so long after the generation's end: longer
 # than any submit can be under way (arq ends it after 120 s), and than a provider's usual restart.
 PATIENCE = timedelta(minutes=10)
+# A call whose answer is lost is over: the provider knows of it within seconds, or never will.
+DOUBT_PATIENCE = timedelta(seconds=30)
 
 
 async def stop(worker: WorkerContext, generation_id: str) -> None:
     """Settle a generation's end with its provider: discard what is stored by now, call off what nobody waits for."""
+    patience = case((Attempt.state == AttemptState.IN_DOUBT, DOUBT_PATIENCE), else_=PATIENCE)
     newest = (
-        select(Attempt, Generation, Generation.completed_at < func.now() - PATIENCE)
+        select(Attempt, Generation, Generation.completed_at < func.now() - patience)
         .join(Generation, Generation.id == Attempt.generation_id)
         .where(Generation.id == UUID(generation_id), Generation.step.is_(None))
         .order_by(Attempt.number.desc())

@@ -11,7 +11,7 @@ from auth.viewer import SYSTEM
 from domain.generations import RETRIES, FailureCode
 from jobs import upkeep
 from models.generations import cancel
-from providers.music import Failure, ProviderAway, TaskPhase, TaskUpdate
+from providers.music import Failure, ProviderAway, SubmitInDoubt, TaskPhase, TaskUpdate
 from tests.scripted import running
 from tests.steps import BUSY, Case, begin, check, in_the_middle, never
 from tests.studio import Studio
@@ -73,6 +73,20 @@ async def test_a_provider_that_is_away_is_told_later_and_not_for_ever(studio: St
     await other.change("completed_at = completed_at - interval '11 minutes'")
     await other.run("stop")
     assert (await other.attempts())[0]["state"] == "CANCELED"
+
+
+async def test_a_lost_call_of_a_canceled_generation_is_asked_after_for_half_a_minute(studio: Studio) -> None:
+    studio.provider.submit_errors.append(SubmitInDoubt("no answer"))
+    studio.provider.finds = False
+    case = await begin(studio)
+    await case.run("submit")
+    await cancel_it(case)
+    await case.run("stop")
+    assert (await case.attempts())[0]["state"] == "IN_DOUBT"
+    await case.change("completed_at = completed_at - interval '31 seconds'")
+    await case.run("stop")
+    assert (await case.attempts())[0]["state"] == "CANCELED"
+    assert studio.provider.canceled == []
 
 
 async def test_a_retry_calls_off_what_the_canceled_series_left_behind(studio: Studio) -> None:
