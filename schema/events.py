@@ -5,13 +5,14 @@ Rows in `models/events.py`, reading them in `resolvers/events.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from enum import Enum
 from typing import Annotated, Any
 
 import strawberry
 
+from auth.viewer import Viewer
 from domain.errors import RequestCode, RequestFailed
 from resolvers import events
 from schema.context import Info
@@ -41,12 +42,10 @@ class TrackUpdate:
 class MayWatch(Permission):
     """A whole feed is somebody's; named tracks may be watched by whoever may see them."""
 
-    async def resolve_async(self, next_: Any, source: Any, info: Any, **kwargs: Any) -> Any:
-        if kwargs.get("track_ids") is None and not info.context.ctx.viewer.signed_in:
-            raise RequestFailed(
-                RequestCode.UNAUTHENTICATED, "Sign in to follow your tracks, or name tracks in `trackIds`."
-            )
-        return next_(source, info, **kwargs)
+    def check(self, viewer: Viewer, arguments: Mapping[str, Any]) -> None:
+        if arguments.get("track_ids") is None and not viewer.signed_in:
+            text = "Sign in to follow your tracks, or name tracks in `trackIds`."
+            raise RequestFailed(RequestCode.UNAUTHENTICATED, text)
 
 
 @strawberry.type

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import strawberry
 from strawberry.extensions import FieldExtension
 from strawberry.types.field import StrawberryField
 
+from auth.viewer import Viewer
 from domain.errors import Refused, RequestCode, RequestFailed
 from schema.errors import describe
 
 
-class Permission(FieldExtension):
-    """Decides by the viewer alone, before anything is read. Which rows a viewer sees is the database's business."""
+class Permission(FieldExtension, ABC):
+    """Decides by the viewer and the arguments, before anything is read. Which rows a viewer sees is the database's."""
 
-    def check(self, info: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def check(self, viewer: Viewer, arguments: Mapping[str, Any]) -> None:
+        """Raises `RequestFailed` when the field may not be asked for."""
 
     async def resolve_async(self, next_: Callable[..., Any], source: Any, info: Any, **kwargs: Any) -> Any:
-        self.check(info)
+        self.check(info.context.ctx.viewer, kwargs)
         answer = next_(source, info, **kwargs)
         return await answer if inspect.isawaitable(answer) else answer
 
@@ -29,15 +32,15 @@ class Permission(FieldExtension):
 class Anyone(Permission):
     """Said aloud, so that a field without a permission is a mistake that a test finds."""
 
-    def check(self, info: Any) -> None:
+    def check(self, viewer: Viewer, arguments: Mapping[str, Any]) -> None:
         return
 
 
 class SignedIn(Permission):
     """Users and admins; an anonymous viewer is told to sign in."""
 
-    def check(self, info: Any) -> None:
-        if not info.context.ctx.viewer.signed_in:
+    def check(self, viewer: Viewer, arguments: Mapping[str, Any]) -> None:
+        if not viewer.signed_in:
             raise RequestFailed(RequestCode.UNAUTHENTICATED, "Sign in to do this: send an access token.")
 
 
