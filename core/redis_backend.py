@@ -147,6 +147,8 @@ class RedisBackend(BroadcastBackend):
             try:
                 await self._live()
             except Exception as failure:  # whatever it was, the hints must come back
+                if _cancelled():
+                    return
                 failures = 0 if self.health.healthy else failures + 1
                 self._lost(reason_of(failure))
             await asyncio.sleep(self._pace.pause(failures, self._chance()))
@@ -222,6 +224,13 @@ class RedisBackend(BroadcastBackend):
             log.warning("topics.disconnected", reason=reason)
         since = self._clock() if self.health.healthy else self.health.since
         self.health = Health(healthy=False, since=since, reason=reason)
+
+
+def _cancelled() -> bool:
+    """Whether this task is to end. A task group that fails at the moment of the cancellation raises its failure in
+    place of it (until Python 3.13)."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def reason_of(failure: BaseException) -> str:

@@ -69,6 +69,18 @@ async def test_an_idle_connection_is_kept(valkey: Valkey):
         assert topics.stats.reconnects == 0
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_stopping_ends_also_at_the_moment_when_the_connection_breaks(valkey: Valkey, turns: int):
+    async with asyncio.timeout(PATIENCE):
+        async with running(valkey.url) as topics:
+            await healthy(topics)
+            [connection] = topics._backend._listening.connection_pool._in_use_connections
+            assert connection._writer is not None
+            connection._writer.transport.abort()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("fault", [Mode.FREEZE, Mode.RESET, Mode.REFUSE])
 async def test_every_fault_of_the_network_is_noticed_and_survived(valkey: Valkey, fault: Mode):
     async with (
