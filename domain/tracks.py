@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
 
-from domain.errors import Refusal, invalid
+from domain.errors import Refusal, RequestCode, RequestFailed, invalid
 
 
 class Visibility(StrEnum):
@@ -30,6 +31,8 @@ MAX_PROMPT = 3000  # the longest prompt any of the vendors takes
 MAX_LYRICS = 5000
 MAX_TITLE = 100
 MAX_TAGS, MAX_TAG = 20, 50
+MAX_CHOICE = 20  # values of one filter: more than there are states, kinds or providers
+MAX_SEARCH = 200  # characters: twice the longest title
 
 
 def check_text(text: str | None, limit: int, *path: str) -> list[Refusal]:
@@ -72,6 +75,39 @@ def normal_tags(tags: list[str] | None) -> tuple[str, ...]:
     for tag in tags or ():
         seen.setdefault(tag.strip().lower(), tag.strip())
     return tuple(seen.values())
+
+
+def choice(field: str, values: Sequence[str] | None) -> list[str] | None:
+    """The values of which one must fit, each once; None for whatever there is. Raises BAD_USER_INPUT for too many."""
+    if values is None:
+        return None
+    if len(values) > MAX_CHOICE:
+        raise _bad(f"`filter.{field}` takes at most {MAX_CHOICE} values; this has {len(values)}.")
+    return [str(value) for value in dict.fromkeys(values)]
+
+
+def search_tags(tags: Sequence[str] | None) -> list[str] | None:
+    """The tags that a track must carry, all of them; None when none is asked for. Raises BAD_USER_INPUT for what no
+    track could carry: the limits are those of a track's own tags."""
+    wanted = normal_tags(list(tags or ()))
+    if problems := check_tags(wanted):
+        raise _bad(f"`filter.tags`: {problems[0].message}")
+    return list(wanted) or None
+
+
+def search_text(search: str | None) -> str | None:
+    """The text whose words a track must have, all of them; None when there is no word in it, as before the first
+    letter is typed. The database takes it apart, by the function that takes tracks apart (`plain_words`), so quotes
+    and operators mean nothing. Raises BAD_USER_INPUT."""
+    if problems := check_text(search, MAX_SEARCH):
+        raise _bad(f"`filter.search`: {problems[0].message}")
+    if search is None or not any(character.isalnum() for character in unicodedata.normalize("NFKD", search)):
+        return None
+    return search
+
+
+def _bad(message: str) -> RequestFailed:
+    return RequestFailed(RequestCode.BAD_USER_INPUT, message)
 
 
 def title_from(prompt: str) -> str:

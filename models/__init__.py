@@ -1,6 +1,6 @@
 """What is stored. Importing the package loads every table, so that `Row.metadata` is whole."""
 
-from models import accounts, events, generations, media, tracks, versions
+from models import accounts, events, generations, media, track_lists, tracks, versions
 from models.base import Row
 
-__all__ = ["Row", "accounts", "events", "generations", "media", "tracks", "versions"]
+__all__ = ["Row", "accounts", "events", "generations", "media", "track_lists", "tracks", "versions"]

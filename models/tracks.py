@@ -69,6 +69,43 @@ class Track(Row):
             text("id desc"),
             postgresql_where=text("visibility = 'PUBLIC' and deleted_at is null"),
         ),
+        # The same lists, the last changed first.
+        Index(
+            "ix_tracks_library_updated",
+            "user_id",
+            text("updated_at desc"),
+            text("id desc"),
+            postgresql_where=text("deleted_at is null"),
+        ),
+        Index(
+            "ix_tracks_bin_updated",
+            "user_id",
+            text("updated_at desc"),
+            text("id desc"),
+            postgresql_where=text("deleted_at is not null"),
+        ),
+        Index(
+            "ix_tracks_public_updated",
+            text("updated_at desc"),
+            text("id desc"),
+            postgresql_where=text("visibility = 'PUBLIC' and deleted_at is null"),
+        ),
+        # And those that stand so, or were made by this one. What most tracks have in common is found by walking
+        # through the whole list, without these.
+        Index("ix_tracks_status", "user_id", "status", "created_at", postgresql_where=text("deleted_at is null")),
+        Index("ix_tracks_provider", "user_id", "provider", "created_at", postgresql_where=text("deleted_at is null")),
+        Index(
+            "ix_tracks_public_status",
+            "status",
+            "created_at",
+            postgresql_where=text("visibility = 'PUBLIC' and deleted_at is null"),
+        ),
+        Index(
+            "ix_tracks_public_provider",
+            "provider",
+            "created_at",
+            postgresql_where=text("visibility = 'PUBLIC' and deleted_at is null"),
+        ),
     )
 
     id: Mapped[Id]
