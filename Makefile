@@ -6,10 +6,10 @@ UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 COMPILE = $(UV) pip compile -q --universal --generate-hashes --no-header --no-emit-index-url
 # Compiled once here, or else by the first start, which then takes 5 s instead of 2.
 INSTALL = $(UV) pip install -q --python $(BIN)/python --require-hashes --compile-bytecode
-COMPILE_TREE = $(BIN)/python -m compileall -q auth core domain jobs models providers resolvers schema web server.py
+COMPILE_TREE = $(BIN)/python -m compileall -q auth core domain jobs models planner providers resolvers schema web server.py
 ARGS   ?=
 
-.PHONY: help run test lint bench schema lock clean
+.PHONY: help run test lint bench bench-reads schema lock clean
 
 help:                    ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: $(VENV)/dev        ## ruff, mypy, import-linter
 bench: $(VENV)/dev       ## the benchmarks; ARGS goes to bench/first_light.py
 	@exec $(BIN)/python -m bench.first_light $(ARGS)
 
+bench-reads: $(VENV)/dev ## reads beside other servers, fetched with npm; ARGS goes to bench/reads.py
+	@exec $(BIN)/python -m bench.reads $(ARGS)
+
 schema: $(VENV)/runtime  ## rewrite schema.graphql
 	@$(BIN)/python -c 'from schema.build import print_sdl; print(print_sdl(), end="")' > schema.graphql.new
 	@mv schema.graphql.new schema.graphql
@@ -38,7 +41,7 @@ lock: $(UV)              ## resolve the dependencies anew: versions and hashes, 
 	$(COMPILE) --upgrade -c requirements-dev.lock pyproject.toml -o requirements.lock
 
 clean:                   ## remove what was installed; data stays
-	rm -rf $(VENV) .tools
+	rm -rf $(VENV) .tools bench/peers/node_modules
 
 $(VENV)/runtime: requirements.lock | $(VENV)/bin/python
 	@echo "Installing what requirements.lock names …"

@@ -7,7 +7,7 @@ commits. Row-level security reads the viewer from settings that are local to the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, NewType, Protocol
@@ -27,6 +27,9 @@ POOL_TIMEOUT = 5.0  # seconds a request waits for a free connection before it is
 # serialization_failure, deadlock_detected, lock_not_available, cannot_connect_now, admin_shutdown, crash_shutdown,
 # too_many_connections, read_only_sql_transaction, disk_full: an outage or a collision, not a bug.
 PASSING_STATES = {"40001", "40P01", "55P03", "57P03", "57P01", "57P02", "53300", "25006", "53100"}
+
+# What the driver raises when the database cannot be reached.
+DRIVER_OUTAGES = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
 ReadSession = NewType("ReadSession", AsyncSession)
 
@@ -108,7 +111,7 @@ def _failures_named() -> Iterator[None]:
     """
     try:
         yield
-    except (PoolTimeout, OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as fault:
+    except (PoolTimeout, *DRIVER_OUTAGES) as fault:
         raise DatabaseUnavailable(type(fault).__name__).with_traceback(fault.__traceback__) from None
     except DBAPIError as fault:
         cause = fault.orig.__cause__ if fault.orig else None
@@ -153,12 +156,20 @@ def plain_dsn(url: str) -> str:
     return url.replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
-def driver_connection(url: str, *, name: str, role: str | None = None) -> Callable[[], Awaitable[Any]]:
+def driver_connection(
+    url: str, *, name: str, role: str | None = None, settings: Mapping[str, str] | None = None
+) -> Callable[[], Awaitable[Any]]:
     """Makes driver connections to `postgresql://…`, with libpq's own reading of the URL (`sslmode`, sockets, hosts).
 
-    `name` shows in pg_stat_activity. `role` is taken on at once by every connection: see `core/roles.py`.
+    `name` shows in pg_stat_activity. `role` is taken on at once by every connection: see `core/roles.py`. `settings`
+    are further ones of PostgreSQL.
     """
-    settings = {"application_name": name, "jit": "off", "idle_in_transaction_session_timeout": "60s"}
+    settings = {
+        "application_name": name,
+        "jit": "off",
+        "idle_in_transaction_session_timeout": "60s",
+        **(settings or {}),
+    }
     if role is not None:
         settings["role"] = role
     dsn = plain_dsn(url)

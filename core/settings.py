@@ -57,6 +57,7 @@ class Settings:
     public_url: str
     default_provider: str
     variants: int
+    compiled_reads: bool
     cors_origins: tuple[str, ...] | None  # None: any localhost origin (development)
     fetch_allow: FetchAllow
     vendors: Vendors
@@ -116,6 +117,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         public_url=reader.read("PUBLIC_URL", _base_url, f"http://{_bracketed(host)}:{port}"),
         default_provider=reader.read("DEFAULT_PROVIDER", _one_of(tuple(ProviderName)), "synth"),
         variants=reader.read("ANTIPHON_VARIANTS", _whole(1, 8), 2),
+        compiled_reads=reader.read("ANTIPHON_COMPILED_READS", _switch, True),
         cors_origins=reader.read("ANTIPHON_CORS_ORIGINS", _origins, no_origins),
         fetch_allow=reader.read("ANTIPHON_FETCH_ALLOW", parse_fetch_allow, parse_fetch_allow("")),
         vendors=_vendors(reader),
@@ -162,6 +164,12 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
         return text.lower()
 
     return cast
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("must be `on` or `off`")
+    return text == "on"
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

@@ -1,48 +1,23 @@
-"""Keyset pages, in both directions, of one list or of the same list for many parents in one statement.
-
-A cursor holds the values of the order's columns at a row (and the order's name and a version), so a page starts where
-the last one ended however the table has changed meanwhile, and costs the same at any depth.
-"""
+"""Reading keyset pages, of one list or of the same list for many parents in one statement (see `planner/keyset.py`)."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-import orjson
-from sqlalchemy import ColumnElement, Select, SmallInteger, and_, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, func, not_, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from core.db import ReadSession
 from domain.errors import RequestCode, RequestFailed
 from models.base import Row
-
-DEFAULT_PAGE, MAX_PAGE = 20, 100
-CURSOR_VERSION = 1
+from planner import keyset
+from planner.keyset import Order, PageArgs, PageRefused
 
 R = TypeVar("R", bound=Row)
-
-
-@dataclass(frozen=True)
-class Order:
-    """A total order: the last column is unique. `name` keeps a cursor from being used with another order."""
-
-    name: str
-    columns: tuple[InstrumentedAttribute[Any], ...]
-    descending: bool
-
-
-@dataclass(frozen=True)
-class PageArgs:
-    """A checked request for a page: at most one direction, a size from 0 to `MAX_PAGE`."""
-
-    size: int
-    backward: bool
-    cursor: str | None
 
 
 @dataclass(frozen=True)
@@ -55,23 +30,13 @@ class Page(Generic[R]):
     order: Order
 
     def cursor_of(self, row: R) -> str:
-        values = [getattr(row, column.key) for column in self.order.columns]
-        raw = orjson.dumps([CURSOR_VERSION, self.order.name, *values], default=str)
-        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        return keyset.write_cursor(self.order, [getattr(row, column.key) for column in self.order.columns])
 
 
 def page_args(first: int | None, after: str | None, last: int | None, before: str | None) -> PageArgs:
     """Relay's four arguments. Raises BAD_USER_INPUT for mixed directions and sizes out of range."""
-    if (first is not None and last is not None) or (after is not None and before is not None):
-        raise _bad("Page forward with `first` and `after`, or backward with `last` and `before`, not both.")
-    backward = last is not None or (before is not None and first is None)
-    if (backward and after is not None) or (not backward and before is not None):
-        raise _bad("`after` goes with `first`, and `before` with `last`.")
-    size = last if backward else first
-    size = DEFAULT_PAGE if size is None else size
-    if not 0 <= size <= MAX_PAGE:
-        raise _bad(f"`{'last' if backward else 'first'}` must be 0 to {MAX_PAGE}; {size} is outside.")
-    return PageArgs(size, backward, before if backward else after)
+    with _refusals_named():
+        return keyset.page_args(first, after, last, before)
 
 
 async def read_page(session: ReadSession, statement: Select[R], order: Order, args: PageArgs) -> Page[R]:
@@ -121,49 +86,19 @@ def _page(rows: Sequence[R], order: Order, args: PageArgs, *, behind: bool = Fal
 
 
 def _ordering(order: Order, args: PageArgs) -> list[ColumnElement[Any]]:
-    downward = order.descending != args.backward
-    return [column.desc() if downward else column.asc() for column in order.columns]
+    return keyset.ordering(order, backward=args.backward)
 
 
 def _beyond(order: Order, args: PageArgs) -> ColumnElement[bool]:
-    """The rows after the cursor: (a, b) > (x, y), spelled out as a > x or (a = x and b > y)."""
-    values = _read_cursor(args.cursor or "", order)
-    downward = order.descending != args.backward
-    steps: list[ColumnElement[bool]] = []
-    for index, (column, value) in enumerate(zip(order.columns, values, strict=True)):
-        same = [c == v for c, v in zip(order.columns[:index], values[:index], strict=True)]
-        steps.append(and_(*same, column < value if downward else column > value))
-    return or_(false(), *steps)
+    """The rows after the cursor. Raises BAD_USER_INPUT for one that is not of this list."""
+    with _refusals_named():
+        values = keyset.read_cursor(order, args.cursor or "")
+    return keyset.beyond(order, values, backward=args.backward)
 
 
-def _read_cursor(cursor: str, order: Order) -> list[Any]:
+@contextmanager
+def _refusals_named() -> Iterator[None]:
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        version, name, *values = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if version != CURSOR_VERSION or name != order.name:
-            raise _bad("This cursor belongs to another list or order; use one that this list gave.")
-        return [_cast(column, value) for column, value in zip(order.columns, values, strict=True)]
-    except (ValueError, TypeError, AttributeError, OverflowError):
-        raise _bad("The cursor is malformed; use one that a connection gave, unchanged.") from None
-
-
-def _cast(column: InstrumentedAttribute[Any], value: Any) -> Any:
-    """The value of a cursor as the column's type, within what the database takes. Raises like any cast."""
-    kind = column.type.python_type
-    if kind is datetime:
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
-            raise ValueError
-        return moment.astimezone(UTC)
-    if kind is UUID:
-        return UUID(value)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError
-    most = 2**15 if isinstance(column.type, SmallInteger) else 2**31
-    if kind is int and not -most <= value < most:
-        raise ValueError
-    return value
-
-
-def _bad(message: str) -> RequestFailed:
-    return RequestFailed(RequestCode.BAD_USER_INPUT, message)
+        yield
+    except PageRefused as refused:
+        raise RequestFailed(RequestCode.BAD_USER_INPUT, str(refused)) from None

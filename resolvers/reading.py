@@ -6,24 +6,41 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, inspect, select
+from sqlalchemy import ColumnElement, Select, func, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from models.base import Row
+from planner.keyset import Order, PageArgs
 from resolvers.context import Context
-from resolvers.pages import Order, Page, PageArgs, read_pages
+from resolvers.pages import Page, read_page, read_pages
 
 R = TypeVar("R", bound=Row)
 
 
-async def rows_by_id(ctx: Context, kind: type[R], ids: Sequence[UUID]) -> list[R | None]:
-    """The rows with these ids, in their order; None for what the viewer may not see or what does not exist."""
+async def rows_by_id(
+    ctx: Context, kind: type[R], ids: Sequence[UUID], *, within: ColumnElement[bool] | None = None
+) -> list[R | None]:
+    """The rows with these ids, in their order; None for what the viewer may not see or what does not exist, or what is
+    not `within` that condition."""
     key = inspect(kind).primary_key[0]
     name = str(key.key)
     async with ctx.db.read(ctx.viewer) as session:
-        rows = (await session.scalars(select(kind).where(key.in_(ids)))).all()
+        wanted = select(kind).where(key.in_(ids))
+        rows = (await session.scalars(wanted if within is None else wanted.where(within))).all()
     found = {getattr(row, name): row for row in rows}
     return [found.get(id) for id in ids]
+
+
+async def page_of(ctx: Context, rows: Select[R], order: Order, args: PageArgs) -> Page[R]:
+    """A page of these rows, as far as the viewer sees them."""
+    async with ctx.db.read(ctx.viewer) as session:
+        return await read_page(session, rows, order, args)
+
+
+async def count_of(ctx: Context, rows: Select[R]) -> int:
+    """How many of these rows the viewer sees."""
+    async with ctx.db.read(ctx.viewer) as session:
+        return (await session.scalars(select(func.count()).select_from(rows.subquery()))).one()
 
 
 async def rows_below(

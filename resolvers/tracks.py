@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 
 from core.db import ReadSession, Transaction
 from domain.errors import Refusal, Refused, conflict, invalid, not_found
@@ -17,43 +17,6 @@ from models.generations import Generation, cancel, follow, ring_to_stop
 from models.tracks import Track, touch
 from models.versions import Version
 from resolvers.context import Context
-from resolvers.pages import Order, Page, PageArgs, read_page
-
-NEWEST = Order("newest", (Track.created_at, Track.id), descending=True)
-OLDEST = Order("oldest", (Track.created_at, Track.id), descending=False)
-
-
-@dataclass(frozen=True)
-class Library:
-    """Which tracks a list shows. `public` lists everybody's public ones; otherwise the viewer's own."""
-
-    public: bool = False
-    deleted: bool = False
-    statuses: tuple[str, ...] | None = None
-
-
-async def list_tracks(ctx: Context, library: Library, order: Order, args: PageArgs) -> Page[Track]:
-    """A page of tracks. Nobody in particular sees what is public."""
-    async with ctx.db.read(ctx.viewer) as session:
-        return await read_page(session, _in_library(ctx, library), order, args)
-
-
-async def count_tracks(ctx: Context, library: Library) -> int:
-    async with ctx.db.read(ctx.viewer) as session:
-        counted = select(func.count()).select_from(_in_library(ctx, library).subquery())
-        return (await session.scalars(counted)).one()
-
-
-def _in_library(ctx: Context, library: Library) -> Select[Track]:
-    statement = select(Track)
-    if library.public or not ctx.viewer.signed_in:
-        statement = statement.where(Track.visibility == Visibility.PUBLIC, Track.deleted_at.is_(None))
-    else:
-        in_bin = Track.deleted_at.is_not(None) if library.deleted else Track.deleted_at.is_(None)
-        statement = statement.where(Track.user_id == ctx.viewer.user_id, in_bin)
-    if library.statuses is not None:
-        statement = statement.where(Track.status.in_(library.statuses))
-    return statement
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,23 @@ Rows in `models/accounts.py`, what happens in `resolvers/accounts.py`, the rules
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
 from domain.accounts import Role, Tier
 from models.accounts import Profile as ProfileRow
+from models.accounts import User as UserRow
 from models.accounts import UserRole
+from planner.declarations import OfViewer
+from planner.keyset import Order
 from resolvers import accounts
 from resolvers.accounts import SignedIn as SignedInSession
-from resolvers.pages import Order
 from schema.context import Info
 from schema.errors import UserError
 from schema.fields import Anyone, SignedIn, mutation
-from schema.nodes import Node
+from schema.nodes import Node, OfRow
+from schema.reads import declared, many, one
 
 strawberry.enum(Role, description="What a user may do beyond owning things.")
 strawberry.enum(Tier, description="The plan that an account is on.")
@@ -28,30 +31,22 @@ BY_NAME = Order("role", (UserRole.role,), descending=False)
 
 
 @strawberry.type(description="The face that a user shows to others. Nothing else of an account is public.")
-class PublicProfile:
+class PublicProfile(OfRow, rows=ProfileRow):
     username: str = strawberry.field(description="Unique, whatever the case of its letters.")
     display_name: str | None = strawberry.field(description="A name of any form; null when none was given.")
     avatar_url: str | None = strawberry.field(description="A picture; null when none was given.")
-
-    @classmethod
-    def of(cls, row: ProfileRow) -> PublicProfile:
-        return cls(username=row.username, display_name=row.display_name, avatar_url=row.avatar_url)
+    row: strawberry.Private[Any]
 
 
 @strawberry.type(description="An account. Only its holder sees it.")
-class User(Node):
+class User(Node, rows=UserRow):
     email: str = strawberry.field(description="The address that signs in, in lower case.")
     tier: Tier = strawberry.field(description="The plan that the account is on.")
     created_at: datetime = strawberry.field(description="When it was registered.")
-
-    @strawberry.field(description="The public face of this account.")
-    async def profile(self, info: Info) -> PublicProfile:
-        return PublicProfile.of(await info.context.read.one(ProfileRow, self.row.id))
-
-    @strawberry.field(description="The roles that the account holds.")
-    async def roles(self, info: Info) -> list[Role]:
-        rows = await info.context.read.below(UserRole.user_id, self.row.id, BY_NAME)
-        return [Role(row.role) for row in rows]
+    profile: PublicProfile = one(ProfileRow, at=UserRow.id, description="The public face of this account.")
+    roles: list[Role] = many(
+        UserRole.user_id, BY_NAME, only=UserRole.role, description="The roles that the account holds."
+    )
 
 
 @strawberry.type(description="A signed-in session. The refresh token is shown this once: keep it safe.")
@@ -108,11 +103,15 @@ class RefreshSessionInput:
     refresh_token: str = strawberry.field(description="It is used up by this.")
 
 
+async def _viewer(info: Info) -> Any:
+    return User.maybe(await accounts.viewer_user(info.context.ctx))
+
+
 @strawberry.type
 class AccountQueries:
-    @strawberry.field(description="The account that asks; null without an access token.")
-    async def viewer(self, info: Info) -> User | None:
-        return User.maybe(await accounts.viewer_user(info.context.ctx))
+    viewer: User | None = declared(
+        OfViewer(), _viewer, description="The account that asks; null without an access token."
+    )
 
 
 @strawberry.type

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from graphql import (
@@ -22,31 +22,28 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from domain.errors import RequestCode, RequestFailed
-from models.accounts import User as UserRow
 from models.base import Row
-from models.generations import Generation as GenerationRow
-from models.tracks import Track as TrackRow
-from models.versions import Stem as StemRow
-from models.versions import Version as VersionRow
-from schema.accounts import AccountMutations, AccountQueries, User
+from planner.declarations import AllById, AnyById, Catalog
+from schema.accounts import AccountMutations, AccountQueries, PublicProfile, User
+from schema.compiled import catalog
 from schema.context import Info, RequestContext
 from schema.errors import ERROR_TYPES
 from schema.events import TrackSubscriptions
-from schema.generations import Generation, GenerationMutations, GenerationQueries
+from schema.generations import Generation, GenerationError, GenerationMutations, GenerationQueries
 from schema.ids import decode_id
-from schema.nodes import Node
+from schema.nodes import Node, OfRow
 from schema.providers import ProviderQueries
+from schema.reads import declared
 from schema.scalars import DATE_TIME
+from schema.track_lists import TrackListQueries
 from schema.tracks import Track, TrackMutations, TrackQueries
 from schema.versions import Stem, TrackVersion
 
-NODE_TYPES: Mapping[str, tuple[type[Row], type[Node]]] = {
-    "User": (UserRow, User),
-    "Track": (TrackRow, Track),
-    "TrackVersion": (VersionRow, TrackVersion),
-    "Stem": (StemRow, Stem),
-    "Generation": (GenerationRow, Generation),
+# Which type shows which rows.
+SHOWS: Mapping[type[Row], type[OfRow]] = {
+    shows.rows: shows for shows in (User, PublicProfile, Track, TrackVersion, Stem, Generation)
 }
+NODE_TYPES: Mapping[str, type[Node]] = {shows.__name__: shows for shows in SHOWS.values() if issubclass(shows, Node)}
 
 # Strawberry checks these two kinds of input by rules of its own, beside the specified ones.
 RULES = (MaybeNullValidationRule, OneOfInputValidationRule)
@@ -54,23 +51,34 @@ RULES = (MaybeNullValidationRule, OneOfInputValidationRule)
 MAX_NODES = 100  # as many as a page has
 
 
-@strawberry.type(description="What can be asked.")
-class Query(AccountQueries, TrackQueries, GenerationQueries, ProviderQueries):
-    @strawberry.field(description="Anything by its id; null when there is no such thing, or none that you may see.")
-    async def node(
-        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")]
-    ) -> Node | None:
-        return await _find(info.context, id)
+async def _find(context: RequestContext, id: str) -> Node | None:
+    type_name, row_id = decode_id(id) or ("", None)
+    shows = NODE_TYPES.get(type_name)
+    return None if shows is None else shows.maybe(await context.read.found(shows, row_id))
 
-    @strawberry.field(
-        description=f"Up to {MAX_NODES} things by their ids, in that order; null in the place of what there is not."
+
+async def _node(info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")]) -> Any:
+    return await _find(info.context, id)
+
+
+async def _nodes(info: Info, ids: Annotated[list[strawberry.ID], strawberry.argument(description="Their ids.")]) -> Any:
+    if len(ids) > MAX_NODES:
+        raise RequestFailed(RequestCode.BAD_USER_INPUT, f"`ids` names at most {MAX_NODES} things.")
+    return await asyncio.gather(*(_find(info.context, id) for id in ids))
+
+
+@strawberry.type(description="What can be asked.")
+class Query(AccountQueries, TrackQueries, TrackListQueries, GenerationQueries, ProviderQueries):
+    node: Node | None = declared(
+        AnyById(),
+        _node,
+        description="Anything by its id; null when there is no such thing, or none that you may see.",
     )
-    async def nodes(
-        self, info: Info, ids: Annotated[list[strawberry.ID], strawberry.argument(description="Their ids.")]
-    ) -> list[Node | None]:
-        if len(ids) > MAX_NODES:
-            raise RequestFailed(RequestCode.BAD_USER_INPUT, f"`ids` names at most {MAX_NODES} things.")
-        return await asyncio.gather(*(_find(info.context, id) for id in ids))
+    nodes: list[Node | None] = declared(
+        AllById(MAX_NODES),
+        _nodes,
+        description=f"Up to {MAX_NODES} things by their ids, in that order; null in the place of what there is not.",
+    )
 
 
 @strawberry.type(description="What can be done.")
@@ -83,19 +91,9 @@ class Subscription(TrackSubscriptions):
     pass
 
 
-async def _find(context: RequestContext, id: str) -> Node | None:
-    type_name, row_id = decode_id(id) or ("", None)
-    if type_name not in NODE_TYPES:
-        return None
-    kind, shows = NODE_TYPES[type_name]
-    row = await context.read.one(kind, row_id)
-    in_bin = row is not None and getattr(row, "deleted_at", None) is not None
-    return None if row is None or in_bin else shows.of(row)
-
-
 def build_schema() -> GraphQLSchema:
     """The executable schema. Strawberry is where it is written; graphql-core is what runs it."""
-    types = [shows for _, shows in NODE_TYPES.values()] + list(ERROR_TYPES)
+    types = [*NODE_TYPES.values(), *ERROR_TYPES]
     schema = strawberry.Schema(
         query=Query,
         mutation=Mutation,
@@ -104,6 +102,11 @@ def build_schema() -> GraphQLSchema:
         config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
     )
     return _without_null_defaults(schema._schema)
+
+
+def build_catalog() -> Catalog:
+    """What the planner compiles queries from."""
+    return catalog(Query, SHOWS, (GenerationError,))
 
 
 def _without_null_defaults(schema: GraphQLSchema) -> GraphQLSchema:

@@ -50,9 +50,9 @@ class Connection(Generic[N]):
         return await self.count()
 
 
-def connect(kind: type[N], page: Page[Any], count: Callable[[], Awaitable[int]]) -> Connection[N]:
-    """The page as a connection of `kind`."""
-    edges = [Edge(node=kind.of(row), cursor=page.cursor_of(row)) for row in page.rows]
+def connect(show: Callable[[Any], N], page: Page[Any], count: Callable[[], Awaitable[int]]) -> Connection[N]:
+    """The page as a connection of what shows its rows."""
+    edges = [Edge(node=show(row), cursor=page.cursor_of(row)) for row in page.rows]
     return Connection(
         edges=edges,
         page_info=PageInfo(

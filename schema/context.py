@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +14,11 @@ from strawberry.dataloader import DataLoader
 
 from auth.viewer import Viewer
 from models.base import Row
+from planner.keyset import Order, PageArgs
 from resolvers import reading
 from resolvers.context import Context
-from resolvers.pages import Order, Page, PageArgs
-from schema.nodes import Node
+from resolvers.pages import Page
+from schema.nodes import Node, OfRow
 
 
 class Readers:
@@ -36,6 +37,13 @@ class Readers:
         if id is None:
             return None
         return await self._loader(kind, partial(reading.rows_by_id, self._ctx, kind)).load(id)
+
+    async def found(self, shows: type[Node], id: UUID | None) -> Any:
+        """The row that an id of this type finds: not one that is in a bin, say."""
+        if id is None:
+            return None
+        load = partial(reading.rows_by_id, self._ctx, shows.rows, within=shows.found)
+        return await self._loader(("found", shows), load).load(id)
 
     async def below(self, parent: InstrumentedAttribute[UUID], id: UUID, order: Order) -> Any:
         """All rows whose `parent` column is `id`."""
@@ -66,23 +74,23 @@ class Readers:
 
 @dataclass
 class RequestContext:
-    """One per operation. `node_types` says by name which type shows which rows."""
+    """One per operation. `shows` says which type shows which rows."""
 
     ctx: Context
-    node_types: Mapping[str, tuple[type[Row], type[Node]]]
-    read: Readers = field(init=False)
+    shows: Mapping[type[Row], type[OfRow]]
 
-    def __post_init__(self) -> None:
-        self.read = Readers(self.ctx)
+    @cached_property
+    def read(self) -> Readers:
+        return Readers(self.ctx)
 
     def sign_in(self, viewer: Viewer) -> None:
         """The rest of this operation is the new session's: its user reads what is theirs."""
         self.ctx = replace(self.ctx, viewer=viewer)
         self.read = Readers(self.ctx)
 
-    def show(self, row: Row) -> Any:
-        """The row as the type that shows it: for edges back to types whose modules cannot be imported in turn."""
-        return next(shows for kind, shows in self.node_types.values() if kind is type(row)).of(row)
+    def show(self, row: Row | None) -> Any:
+        """The row as the type that shows it; None for none."""
+        return None if row is None else self.shows[type(row)].of(row)
 
     @property
     def expires_at(self) -> float | None:
@@ -91,5 +99,5 @@ class RequestContext:
         return moment.timestamp() if moment else None
 
 
-Show = Callable[[Row], Any]
+Show = Callable[[Row | None], Any]
 Info = strawberry.Info[RequestContext, None]

@@ -92,7 +92,7 @@ class Estimate(NamedTuple):
 
     measure: Measure
     root_fields: int
-    varies: bool  # page sizes come from variables: to be estimated again with their values
+    sizes: tuple[str, ...]  # variables that page sizes come from: to be estimated again with their values
 
     def check(self, limits: Limits, introspection_allowance: int) -> None:
         """Raises `RequestFailed(TOO_COMPLEX)` for the first limit that is passed, naming it and the value."""
@@ -165,13 +165,13 @@ class _Walk:
         self.fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self.measured: dict[str, tuple[Measure, dict[str, int]]] = {}
         self.nesting = 0
-        self.varies = False
+        self.sizes: set[str] = set()
 
     def operation(self, node: OperationDefinitionNode) -> Estimate:
         found, names = self.selection(node.selection_set, self.schema.get_root_type(node.operation))
         cost = found.cost + found.listed * self.limits.list_size
         measure = found._replace(cost=cost, repeats=found.repeats + _repeats(names))
-        return Estimate(measure, len(names), self.varies)
+        return Estimate(measure, len(names), tuple(sorted(self.sizes)))
 
     def selection(self, node: SelectionSetNode, parent: GraphQLNamedType | None) -> tuple[Measure, dict[str, int]]:
         """The measure of a selection set, and how often it uses each response name (0 for a plain field:
@@ -273,7 +273,7 @@ class _Walk:
         if isinstance(node, ListValueNode):
             return list(node.values)
         if isinstance(node, VariableNode):
-            self.varies = True
+            self.sizes.add(node.name.value)
             return self.variables.get(node.name.value)
         return None
 

@@ -7,10 +7,8 @@ dictionaries.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
@@ -21,7 +19,6 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
-    OperationDefinitionNode,
     parse,
     specified_rules,
     validate,
@@ -29,15 +26,15 @@ from graphql import (
 from graphql.execution import Executor, create_source_event_stream, map_source_to_response_event
 
 from domain.errors import RequestFailed
-from schema.cost import Estimate, Limits, estimate, introspection_allowance, survey, too_complex
-
-# A parsed document takes about 46 bytes for each character of its text (68 kB for the introspection
-# query), so the cache stays below about 25 MB. A longer text than CACHED_CHARS is parsed each time.
-CACHED_DOCUMENTS = 1_000
-CACHED_CHARS_TOTAL = 512 * 1024
-CACHED_CHARS = 16 * 1024
+from planner import reads
+from schema.cost import Limits, introspection_allowance, survey, too_complex
+from schema.documents import Document, Documents, Operation, document
 
 Describe = Callable[[Sequence[Exception], str], list[dict[str, Any]]]
+Run = Callable[[DocumentNode], Awaitable[dict[str, Any]]]
+
+# (operation, variables, context, what executes a part of it) → the payload, or None when it is to be executed.
+Compiled = Callable[[reads.Operation, Mapping[str, Any], Any, Run], Awaitable[dict[str, Any] | None]]
 
 
 class RequestRefused(Exception):
@@ -49,41 +46,12 @@ class RequestRefused(Exception):
         self.errors = list(errors)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A parsed, measured and valid document. `estimates` has one entry per operation, by definition index."""
-
-    node: DocumentNode
-    estimates: dict[int, Estimate]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of a valid document, ready to run. `kind` is `query`, `mutation` or `subscription`."""
-
-    text: str
-    document: DocumentNode
-    definition: OperationDefinitionNode
-
-    @property
-    def kind(self) -> str:
-        return self.definition.operation.value
-
-    @property
-    def name(self) -> str | None:
-        return self.definition.name.value if self.definition.name else None
-
-    @property
-    def variables(self) -> frozenset[str]:
-        """The names of the variables that it declares."""
-        return frozenset(d.variable.name.value for d in self.definition.variable_definitions or ())
-
-
 class Execution:
     """Prepares and runs operations on one schema; built once per process.
 
     `describe(errors, request_id)` turns failures into a response's `errors` (see `schema.masking`); `rules`
     are validation rules beyond the specified ones; `suggest` names fields that a misspelt one may have meant.
+    `compiled` answers queries without executing them; None when it cannot, or there is none.
     """
 
     def __init__(
@@ -94,6 +62,7 @@ class Execution:
         describe: Describe,
         rules: Sequence[type[ASTValidationRule]] = (),
         suggest: bool = True,
+        compiled: Compiled | None = None,
     ) -> None:
         self._schema = schema
         self._limits = limits
@@ -101,7 +70,8 @@ class Execution:
         self._rules = (*specified_rules, *rules)
         self._suggest = suggest
         self._allowance = introspection_allowance(schema, limits)
-        self._documents = _Documents(self._read)
+        self._documents = Documents(self._read)
+        self._compiled = compiled
 
     def prepare(
         self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None
@@ -110,28 +80,35 @@ class Execution:
         variables = variables or {}
         try:
             _count_values(variables, self._limits.variable_values)
-            document = self._documents.get(query)
-            index, definition = _choose(document.node, operation_name)
-            found = document.estimates[index]
-            if found.varies:
-                found = estimate(self._schema, document.node, definition, variables, limits=self._limits)
-            found.check(self._limits, self._allowance)
+            operation = self._documents.get(query).operation(operation_name)
+            operation.check(self._schema, variables, self._limits, self._allowance)
         except GraphQLError as error:
             raise RequestRefused([error]) from None
         except RequestFailed as failure:
             raise RequestRefused([GraphQLError(failure.message, original_error=failure)]) from None
-        return Operation(query, document.node, definition)
+        return operation
 
     async def execute(
-        self, operation: Operation, variables: Mapping[str, Any] | None, context: object, *, request_id: str
+        self, operation: Operation, variables: Mapping[str, Any] | None, context: Any, *, request_id: str
     ) -> dict[str, Any]:
-        """Run a query or mutation to its end: `{"data": …}`, with `errors` when fields failed. Raises
+        """Run a query or mutation to its end: `{"data": …}`, with `errors` when fields failed; for `encode`. Raises
         `RequestRefused` when the variables do not fit; nothing has run then."""
-        result = self._executor(operation, variables, context).execute_operation()
-        if isawaitable(result):
-            result = await result
-        assert isinstance(result, ExecutionResult)  # incremental delivery is another executor's
-        return self._payload(result, request_id)
+        variables = variables or {}
+
+        async def run(document: DocumentNode) -> dict[str, Any]:
+            return await self._run(document, operation.name, variables, context, request_id=request_id)
+
+        if self._compiled is not None and operation.kind == "query":
+            payload = await self._compiled(operation.compiled, variables, context, run)
+            if payload is not None:
+                return payload
+        return await run(operation.document)
+
+    async def answer(
+        self, operation: Operation, variables: Mapping[str, Any] | None, context: Any, *, request_id: str
+    ) -> bytes:
+        """`execute`, as the JSON text of the response."""
+        return self.encode(await self.execute(operation, variables, context, request_id=request_id), request_id)
 
     async def subscribe(
         self, operation: Operation, variables: Mapping[str, Any] | None, context: object, *, request_id: str
@@ -139,7 +116,7 @@ class Execution:
         """The payloads of a subscription. Raises `RequestRefused` when it cannot start, and when its
         source fails on the way. Once it is closed (`aclose`, or its waiting task cancelled) the resolver's
         cleanup has run."""
-        executor = self._executor(operation, variables, context)
+        executor = self._executor(operation.document, operation.name, variables or {}, context)
         source = create_source_event_stream(executor)
         if isawaitable(source):
             source = await source
@@ -164,7 +141,7 @@ class Execution:
     def encode(self, payload: Mapping[str, Any], request_id: str) -> bytes:
         """JSON. A scalar that came out as something JSON does not have is a bug: it answers `INTERNAL`."""
         try:
-            return orjson.dumps(payload)
+            return orjson.dumps(payload, option=orjson.OPT_UTC_Z)
         except TypeError as failure:
             return orjson.dumps({"data": None, **self.refusal(failure, request_id)})
 
@@ -186,12 +163,27 @@ class Execution:
         )
         if errors:
             raise RequestRefused(errors)
-        return Document(node, estimates)
+        return document(text, node, estimates)
 
-    def _executor(self, operation: Operation, variables: Mapping[str, Any] | None, context: object) -> Executor[Any]:
-        executor = Executor.build(
-            self._schema, operation.document, None, context, dict(variables or {}), operation.name
-        )
+    async def _run(
+        self,
+        document: DocumentNode,
+        name: str | None,
+        variables: Mapping[str, Any],
+        context: object,
+        *,
+        request_id: str,
+    ) -> dict[str, Any]:
+        result = self._executor(document, name, variables, context).execute_operation()
+        if isawaitable(result):
+            result = await result
+        assert isinstance(result, ExecutionResult)  # incremental delivery is another executor's
+        return self._payload(result, request_id)
+
+    def _executor(
+        self, document: DocumentNode, name: str | None, variables: Mapping[str, Any], context: object
+    ) -> Executor[Any]:
+        executor = Executor.build(self._schema, document, None, context, dict(variables), name)
         if isinstance(executor, list):
             raise RequestRefused(executor)
         return executor
@@ -203,51 +195,15 @@ class Execution:
         return payload
 
 
-class _Documents:
-    """Valid documents by their text, the least recently used dropped first. Refused ones are not kept."""
-
-    def __init__(self, read: Callable[[str], Document]) -> None:
-        self._read = read
-        self._kept: OrderedDict[str, Document] = OrderedDict()
-        self._chars = 0
-
-    def get(self, text: str) -> Document:
-        if document := self._kept.get(text):
-            self._kept.move_to_end(text)
-            return document
-        document = self._read(text)
-        if len(text) <= CACHED_CHARS:
-            self._kept[text] = document
-            self._chars += len(text)
-        while len(self._kept) > CACHED_DOCUMENTS or self._chars > CACHED_CHARS_TOTAL:
-            dropped, _ = self._kept.popitem(last=False)
-            self._chars -= len(dropped)
-        return document
-
-
-def _choose(document: DocumentNode, name: str | None) -> tuple[int, OperationDefinitionNode]:
-    operations = [(i, d) for i, d in enumerate(document.definitions) if isinstance(d, OperationDefinitionNode)]
-    if name is None:
-        if len(operations) > 1:
-            raise GraphQLError("The document has several operations: name one of them in `operationName`.")
-        if not operations:
-            raise GraphQLError("The document has no operation, only fragments.")
-        return operations[0]
-    for index, operation in operations:
-        if operation.name and operation.name.value == name:
-            return index, operation
-    raise GraphQLError(f"The document has no operation named {name[:100]!r}.")
-
-
 def _count_values(variables: Mapping[str, Any], limit: int) -> None:
     """Raises `RequestFailed(TOO_COMPLEX)` above `limit`. Counts without recursion, and no further than
     needed."""
-    waiting: list[Any] = list(variables.values())
-    seen = len(waiting)
+    seen = len(variables)
+    waiting = [value for value in variables.values() if isinstance(value, dict | list)]
     while waiting and seen <= limit:
         value = waiting.pop()
-        items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        items = value.values() if isinstance(value, dict) else value
         seen += len(items)
-        waiting.extend(items)
+        waiting.extend(item for item in items if isinstance(item, dict | list))
     if seen > limit:
         raise too_complex("variable values", seen, limit, "Send fewer at once.")

@@ -20,14 +20,15 @@ from domain.tracks import normal_tags
 from models.generations import Generation as GenerationRow
 from models.tracks import Track as TrackRow
 from models.versions import Version as VersionRow
+from planner.keyset import Order
 from resolvers import generations
 from resolvers.generations import Source, Wish
-from resolvers.pages import Order
-from schema.context import Info, Show
+from schema.context import Info, RequestContext, Show
 from schema.errors import UserError
 from schema.fields import SignedIn, mutation
 from schema.ids import row_id
-from schema.nodes import Node
+from schema.nodes import Node, OfRow
+from schema.reads import by_id, column, computed, many, one, part
 from schema.versions import TrackVersion
 
 if TYPE_CHECKING:
@@ -41,18 +42,36 @@ strawberry.enum(ProviderName, description="Who makes the music.")
 BY_VARIANT = Order("variant", (VersionRow.variant,), descending=False)
 
 
+def _or_nothing(_context: RequestContext, text: str | None) -> str:
+    return text or ""
+
+
+def _whether(_context: RequestContext, flag: bool | None) -> bool:
+    return bool(flag)
+
+
+def _seed(_context: RequestContext, params: dict[str, Any]) -> int:
+    return int(params["seed"])
+
+
 @strawberry.type(description="Why a generation failed.")
-class GenerationError:
-    code: str = strawberry.field(
+class GenerationError(OfRow, rows=GenerationRow):
+    code: str = column(
+        GenerationRow.error_code,
         description="BAD_REQUEST, MODERATED, CREDITS_EXHAUSTED, PROVIDER_UNAVAILABLE, PROVIDER_FAILED, RATE_LIMITED, "
-        "BAD_OUTPUT, TIMEOUT or INTERNAL."
+        "BAD_OUTPUT, TIMEOUT or INTERNAL.",
     )
-    message: str = strawberry.field(description="Written for the person who asked.")
-    retryable: bool = strawberry.field(description="Whether `retryGeneration` may do better.")
+    message: str = computed(
+        GenerationRow.error_message, by=_or_nothing, description="Written for the person who asked."
+    )
+    retryable: bool = computed(
+        GenerationRow.error_retryable, by=_whether, description="Whether `retryGeneration` may do better."
+    )
+    row: strawberry.Private[Any]
 
 
 @strawberry.type(description="One request to a provider. Its owner alone sees it.")
-class Generation(Node):
+class Generation(Node, rows=GenerationRow):
     kind: GenerationKind = strawberry.field(description="What was asked for.")
     status: GenerationStatus = strawberry.field(description="Where it stands.")
     progress: float = strawberry.field(description="From 0 to 1; never falls within an attempt series.")
@@ -66,28 +85,20 @@ class Generation(Node):
     started_at: datetime | None = strawberry.field(description="When a worker took it up; null before.")
     completed_at: datetime | None = strawberry.field(description="When it ended, however it ended; null before.")
 
-    @strawberry.field(description="Why it failed; null unless it did.")
-    def error(self) -> GenerationError | None:
-        row: GenerationRow = self.row
-        if row.error_code is None:
-            return None
-        return GenerationError(
-            code=row.error_code, message=row.error_message or "", retryable=bool(row.error_retryable)
-        )
-
-    @strawberry.field(description="The seed that makes it again: pass it to `generateTrack` with the same words.")
-    def seed(self) -> int:
-        return int(self.row.params["seed"])
-
-    @strawberry.field(description="The track that it is for.")
-    async def track(self, info: Info) -> Annotated[Track, strawberry.lazy("schema.tracks")]:
-        track: Track = info.context.show(await info.context.read.one(TrackRow, self.row.track_id))
-        return track
-
-    @strawberry.field(description="What it has given; empty before it is completed.")
-    async def versions(self, info: Info) -> list[TrackVersion]:
-        rows = await info.context.read.below(VersionRow.generation_id, self.row.id, BY_VARIANT)
-        return [TrackVersion.of(row) for row in rows]
+    error: GenerationError | None = part(
+        GenerationError, when=GenerationRow.error_code, description="Why it failed; null unless it did."
+    )
+    seed: int = computed(
+        GenerationRow.params,
+        by=_seed,
+        description="The seed that makes it again: pass it to `generateTrack` with the same words.",
+    )
+    track: Annotated[Track, strawberry.lazy("schema.tracks")] = one(
+        TrackRow, at=GenerationRow.track_id, description="The track that it is for."
+    )
+    versions: list[TrackVersion] = many(
+        VersionRow.generation_id, BY_VARIANT, description="What it has given; empty before it is completed."
+    )
 
 
 @strawberry.type(description="The generation and its track, or what was wrong.")
@@ -187,11 +198,9 @@ async def _derive(info: Info, input: Any, wish: Wish) -> GenerationPayload:
 
 @strawberry.type
 class GenerationQueries:
-    @strawberry.field(description="A generation of yours; null when there is none with this id.")
-    async def generation(
-        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")]
-    ) -> Generation | None:
-        return Generation.maybe(await info.context.read.one(GenerationRow, row_id("Generation", id)))
+    generation: Generation | None = by_id(
+        Generation, description="A generation of yours; null when there is none with this id."
+    )
 
 
 @strawberry.type

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from enum import Enum
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -25,18 +23,19 @@ from models.generations import Generation as GenerationRow
 from models.media import MediaObject
 from models.tracks import Track as TrackRow
 from models.versions import Version as VersionRow
+from planner.keyset import Order
 from resolvers import generations, tracks
-from resolvers.pages import Order, page_args
-from resolvers.tracks import Library, TrackChanges
+from resolvers.tracks import TrackChanges
 from schema.accounts import PublicProfile
-from schema.connections import After, Before, Connection, First, Last, connect
+from schema.connections import Connection
 from schema.context import Info
 from schema.errors import UserError
 from schema.fields import SignedIn, mutation
 from schema.generations import Generation
 from schema.ids import row_id
 from schema.nodes import Node
-from schema.versions import DEFAULT_POINTS, Points, TrackVersion, media_url, waveform
+from schema.reads import by_id, computed, one, pages
+from schema.versions import TrackVersion, seconds, signed_url, waveform
 
 strawberry.enum(Visibility, description="Who may see a track: its owner, whoever has its id, everybody.")
 
@@ -44,8 +43,11 @@ BY_NUMBER = Order("number", (VersionRow.number, VersionRow.variant), descending=
 LATEST = Order("latest", (GenerationRow.id,), descending=True)
 
 
+PRIMARY_FILE = (TrackRow.primary_version_id, VersionRow.media_id)
+
+
 @strawberry.type(description="A song.")
-class Track(Node):
+class Track(Node, rows=TrackRow, found=TrackRow.deleted_at.is_(None)):
     title: str = strawberry.field(description="Its title; made from the prompt when none was given.")
     prompt: str = strawberry.field(description="The words that asked for it, as they were written.")
     lyrics: str | None = strawberry.field(description="The words to be sung; null when there are none.")
@@ -64,80 +66,45 @@ class Track(Node):
     updated_at: datetime = strawberry.field(description="When it last changed.")
     deleted_at: datetime | None = strawberry.field(description="When it was put into the bin; null when it was not.")
 
-    @strawberry.field(description="The version that stands for the track; null until there is one.")
-    async def primary_version(self, info: Info) -> TrackVersion | None:
-        return TrackVersion.maybe(await self._primary(info))
-
-    @strawberry.field(description="The primary version's signed URL, good for an hour or two; null until there is one.")
-    async def audio_url(self, info: Info) -> str | None:
-        version = await self._primary(info)
-        return await media_url(info, version.media_id) if version else None
-
-    @strawberry.field(description="A signed URL of the cover; null until there is one.")
-    async def cover_url(self, info: Info) -> str | None:
-        return await media_url(info, self.row.cover_media_id)
-
-    @strawberry.field(description="How long the primary version plays; null until there is one.")
-    async def duration_seconds(self, info: Info) -> float | None:
-        version = await self._primary(info)
-        return version.duration_ms / 1000 if version else None
-
-    @strawberry.field(description="The primary version's peaks from 0 to 1, for drawing; null until there is one.")
-    async def waveform(self, info: Info, points: Points = DEFAULT_POINTS) -> list[float] | None:
-        version = await self._primary(info)
-        media = await info.context.read.one(MediaObject, version.media_id) if version else None
-        return waveform(media, points)
-
-    @strawberry.field(description="All takes, by number and variant.")
-    async def versions(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
-    ) -> Connection[TrackVersion]:
-        args = page_args(first, after, last, before)
-        page = await info.context.read.page(VersionRow.track_id, self.row.id, order=BY_NUMBER, args=args)
-        count = partial(info.context.read.count, VersionRow.track_id, self.row.id)
-        return connect(TrackVersion, page, count)
-
-    @strawberry.field(description="What providers were asked for, newest first. Only the owner sees any.")
-    async def generations(self, info: Info, first: First = None, after: After = None) -> Connection[Generation]:
-        args = page_args(first, after, None, None)
-        page = await info.context.read.page(GenerationRow.track_id, self.row.id, order=LATEST, args=args)
-        count = partial(info.context.read.count, GenerationRow.track_id, self.row.id)
-        return connect(Generation, page, count)
-
-    @strawberry.field(description="Whose it is.")
-    async def owner(self, info: Info) -> PublicProfile:
-        return PublicProfile.of(await info.context.read.one(ProfileRow, self.row.user_id))
-
-    async def _primary(self, info: Info) -> VersionRow | None:
-        version: VersionRow | None = await info.context.read.one(VersionRow, self.row.primary_version_id)
-        return version
-
-
-@strawberry.enum(description="How a list of tracks is sorted.")
-class TrackOrder(Enum):
-    NEWEST = "newest"
-    OLDEST = "oldest"
-
-
-ORDERS = {TrackOrder.NEWEST: tracks.NEWEST, TrackOrder.OLDEST: tracks.OLDEST}
-
-
-@strawberry.enum(description="Whose tracks a list shows.")
-class TrackScope(Enum):
-    MINE = "mine"
-    PUBLIC = "public"
-
-
-@strawberry.input(description="Which tracks a list shows.")
-class TrackFilter:
-    scope: TrackScope | None = strawberry.field(
-        default=None,
-        description="Your own (also when null), or everybody's public ones. Without a sign-in always the latter.",
+    primary_version: TrackVersion | None = one(
+        VersionRow,
+        at=TrackRow.primary_version_id,
+        description="The version that stands for the track; null until there is one.",
     )
-    status: list[GenerationStatus] | None = strawberry.field(
-        default=None, description="Only those that stand so; null for all."
+    audio_url: str | None = computed(
+        MediaObject.key,
+        via=PRIMARY_FILE,
+        by=signed_url,
+        description="The primary version's signed URL, good for an hour or two; null until there is one.",
     )
-    deleted: bool | None = strawberry.field(default=False, description="Your bin instead of your library.")
+    cover_url: str | None = computed(
+        MediaObject.key,
+        via=(TrackRow.cover_media_id,),
+        by=signed_url,
+        description="A signed URL of the cover; null until there is one.",
+    )
+    duration_seconds: float | None = computed(
+        VersionRow.duration_ms,
+        via=(TrackRow.primary_version_id,),
+        by=seconds,
+        description="How long the primary version plays; null until there is one.",
+    )
+    waveform: list[float] | None = computed(
+        MediaObject.peaks,
+        via=PRIMARY_FILE,
+        by=waveform,
+        description="The primary version's peaks from 0 to 1, for drawing; null until there is one.",
+    )
+    versions: Connection[TrackVersion] = pages(
+        VersionRow.track_id, BY_NUMBER, description="All takes, by number and variant."
+    )
+    generations: Connection[Generation] = pages(
+        GenerationRow.track_id,
+        LATEST,
+        backward=False,
+        description="What providers were asked for, newest first. Only the owner sees any.",
+    )
+    owner: PublicProfile = one(ProfileRow, at=TrackRow.user_id, description="Whose it is.")
 
 
 @strawberry.input(description="What the music shall be.")
@@ -208,39 +175,9 @@ class RestoreTrackInput:
 
 @strawberry.type
 class TrackQueries:
-    @strawberry.field(
-        description="A track that you may see; null when there is none with this id, or it is in the bin."
+    track: Track | None = by_id(
+        Track, description="A track that you may see; null when there is none with this id, or it is in the bin."
     )
-    async def track(
-        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Its id.")]
-    ) -> Track | None:
-        row = await info.context.read.one(TrackRow, row_id("Track", id))
-        return None if row is None or row.deleted_at is not None else Track.of(row)
-
-    @strawberry.field(description="Your library, your bin, or everybody's public tracks; see the filter.")
-    async def tracks(
-        self,
-        info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
-        filter: Annotated[
-            TrackFilter | None, strawberry.argument(description="Which ones; null for your library.")
-        ] = None,
-        order_by: Annotated[
-            TrackOrder | None, strawberry.argument(description="How they are sorted; null for the newest first.")
-        ] = None,
-    ) -> Connection[Track]:
-        chosen = filter or TrackFilter()
-        library = Library(
-            public=chosen.scope is TrackScope.PUBLIC,
-            deleted=bool(chosen.deleted),
-            statuses=tuple(chosen.status) if chosen.status is not None else None,
-        )
-        args = page_args(first, after, last, before)
-        page = await tracks.list_tracks(info.context.ctx, library, ORDERS[order_by or TrackOrder.NEWEST], args)
-        return connect(Track, page, partial(tracks.count_tracks, info.context.ctx, library))
 
 
 @strawberry.type

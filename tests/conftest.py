@@ -143,3 +143,10 @@ async def studio(database_url: str, redis_url: str, pool: WorkPool, tmp_path: Pa
     """The product in this process, on empty tables: the API, and a worker whose queue is drained on demand."""
     async with AsyncExitStack() as stack:
         yield await open_studio(stack, database_url, redis_url, pool=pool, folder=tmp_path)
+
+
+@pytest.fixture
+async def executing_studio(database_url: str, redis_url: str, pool: WorkPool, tmp_path: Path) -> AsyncIterator[Studio]:
+    """The same, with every query executed field by field."""
+    async with AsyncExitStack() as stack:
+        yield await open_studio(stack, database_url, redis_url, pool=pool, folder=tmp_path, compiled_reads=False)

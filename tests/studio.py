@@ -149,6 +149,7 @@ async def open_studio(
     pool: WorkPool,
     folder: Path,
     providers: Mapping[str, MusicProvider] | None = None,
+    compiled_reads: bool = True,
 ) -> Studio:
     """Everything on empty tables and an empty queue. `providers` replaces the scripted one."""
     await _empty(database_url)
@@ -159,6 +160,7 @@ async def open_studio(
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "PUBLIC_URL": "http://studio.test",
+            "ANTIPHON_COMPILED_READS": "on" if compiled_reads else "off",
         }
     )
     redis = connect_redis(redis_url)

@@ -18,13 +18,17 @@ from sqlalchemy import event
 
 from domain.errors import RequestCode, RequestFailed
 from models.tracks import Track
-from resolvers import pages
-from resolvers.pages import Page, PageArgs, page_args
-from resolvers.tracks import NEWEST, OLDEST
+from planner import keyset
+from planner.keyset import PageArgs
+from planner.writing import cursor_writer
+from resolvers.pages import Page, page_args
 from schema.generations import BY_VARIANT
+from schema.track_lists import TRACKS
 from schema.tracks import BY_NUMBER, LATEST
 from tests.live import add_tracks, moment, uuid_of
 from tests.studio import Person, Studio
+
+NEWEST, OLDEST = TRACKS.orders["NEWEST"], TRACKS.orders["OLDEST"]
 
 LIST = """
 query ($first: Int, $after: String, $last: Int, $before: String, $filter: TrackFilter, $orderBy: TrackOrder) {
@@ -262,12 +266,12 @@ async def test_the_furthest_positions_that_a_cursor_can_name_are_only_empty_page
         assert (body["errors"][0]["extensions"]["code"] if "errors" in body else None) == code
 
 
-def outcome(text: str, order: pages.Order) -> str:
-    """What reading a cursor comes to: its values are fit for the database, or it is bad input. Nothing else."""
+def outcome(text: str, order: keyset.Order) -> str:
+    """What reading a cursor comes to: its values are fit for the database, or it is refused. Nothing else."""
     try:
-        values = pages._read_cursor(text, order)
-    except RequestFailed as failure:
-        return failure.code
+        values = keyset.read_cursor(order, text)
+    except keyset.PageRefused:
+        return "refused"
     for column, value in zip(order.columns, values, strict=True):
         kind = column.type.python_type
         assert type(value) is kind
@@ -279,8 +283,8 @@ ORDERS = st.sampled_from([NEWEST, OLDEST, BY_NUMBER, LATEST, BY_VARIANT])
 
 
 @given(st.text(), ORDERS)
-def test_any_text_as_a_cursor_is_bad_input(text: str, order: pages.Order) -> None:
-    assert outcome(text, order) == RequestCode.BAD_USER_INPUT
+def test_any_text_as_a_cursor_is_bad_input(text: str, order: keyset.Order) -> None:
+    assert outcome(text, order) == "refused"
 
 
 JSON = st.recursive(
@@ -291,15 +295,16 @@ JSON = st.recursive(
 
 
 @given(st.lists(JSON, max_size=4), ORDERS)
-def test_any_values_in_a_well_made_cursor_are_read_or_bad_input(values: list[Any], order: pages.Order) -> None:
-    assert outcome(cursor(1, order.name, *values), order) in ("read", RequestCode.BAD_USER_INPUT)
+def test_any_values_in_a_well_made_cursor_are_read_or_bad_input(values: list[Any], order: keyset.Order) -> None:
+    assert outcome(cursor(1, order.name, *values), order) in ("read", "refused")
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.uuids(), st.sampled_from([NEWEST, OLDEST]))
-def test_a_row_is_read_back_from_its_cursor_to_the_microsecond(at: datetime, id: UUID, order: pages.Order) -> None:
+def test_a_row_is_read_back_from_its_cursor_to_the_microsecond(at: datetime, id: UUID, order: keyset.Order) -> None:
     track = Track(id=id, created_at=at)
     made = Page([track], False, False, order).cursor_of(track)
-    assert pages._read_cursor(made, order) == [at, id]
+    assert keyset.read_cursor(order, made) == [at, id]
+    assert cursor_writer(order)(at, id) == made
 
 
 @given(*[st.none() | st.integers(-200, 200), st.none() | st.text(max_size=3)] * 2)
@@ -375,7 +380,8 @@ query ($first: Int) {
 PLAIN = "query ($first: Int) { tracks(first: $first) { nodes { versions(first: 1) { nodes { number } } } } }"
 
 
-async def test_pages_below_many_tracks_are_one_statement(studio: Studio) -> None:
+async def test_pages_below_many_tracks_are_one_statement(executing_studio: Studio) -> None:
+    studio = executing_studio
     owner = await studio.register("owner")
     for _ in range(6):
         await studio.generate(owner)

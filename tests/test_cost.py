@@ -9,7 +9,7 @@ import pytest
 from graphql import GraphQLSchema, build_schema, get_introspection_query, parse
 
 from domain.errors import RequestCode, RequestFailed
-from schema import execution as door
+from schema import documents
 from schema.cost import INTROSPECTION, Estimate, Limits, introspection_allowance, survey
 from schema.execution import Execution, RequestRefused
 from schema.masking import describe_errors
@@ -115,7 +115,7 @@ def test_hostile_variables_are_counted_before_they_are_coerced():
     for _ in range(900):
         nested = [nested]
     with pytest.raises(RequestRefused):
-        execution()._executor(execution().prepare(text, None, {"ids": nested}), {"ids": nested}, None)
+        execution()._executor(execution().prepare(text, None, {"ids": nested}).document, None, {"ids": nested}, None)
 
 
 @pytest.mark.parametrize("text", [INTROSPECTION, get_introspection_query(), "{ __schema { types { name } } }"])
@@ -179,8 +179,8 @@ def test_a_document_is_parsed_once():
 
 
 def test_unique_documents_do_not_grow_the_memory(monkeypatch):
-    monkeypatch.setattr(door, "CACHED_DOCUMENTS", 10)
-    monkeypatch.setattr(door, "CACHED_CHARS_TOTAL", 2_000)
+    monkeypatch.setattr(documents, "CACHED_DOCUMENTS", 10)
+    monkeypatch.setattr(documents, "CACHED_CHARS_TOTAL", 2_000)
     made = execution()
     kept = made._documents._kept
     for number in range(50):
@@ -195,7 +195,7 @@ def test_unique_documents_do_not_grow_the_memory(monkeypatch):
 
 
 def test_a_document_in_use_outlives_those_that_came_once(monkeypatch):
-    monkeypatch.setattr(door, "CACHED_DOCUMENTS", 3)
+    monkeypatch.setattr(documents, "CACHED_DOCUMENTS", 3)
     made = execution()
     used = made.prepare("{ track { id } }").document
     for number in range(10):

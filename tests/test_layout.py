@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("auth", "core", "domain", "jobs", "models", "providers", "resolvers", "schema", "web")
+PACKAGES = ("auth", "core", "domain", "jobs", "models", "planner", "providers", "resolvers", "schema", "web")
 
 
 def python_files(*folders: str) -> list[Path]:

@@ -27,10 +27,9 @@ from strawberry.types.base import StrawberryOptional, get_object_definition
 from strawberry.types.field import StrawberryField
 
 from domain.errors import RequestCode
-from models.base import Row
-from schema.build import NODE_TYPES, Mutation, Query, Subscription, build_schema, print_sdl
+from schema.build import NODE_TYPES, SHOWS, Mutation, Query, Subscription, build_schema, print_sdl
 from schema.fields import Anyone, Permission
-from schema.nodes import Node, plain_fields
+from schema.nodes import OfRow, plain_fields
 from tests.studio import Studio
 
 SCHEMA = build_schema()
@@ -330,9 +329,9 @@ def example(kind: Any) -> str:
     return {"Int": "1", "Float": "1.0", "Boolean": "true"}.get(str(kind), '"x"')
 
 
-@pytest.mark.parametrize(("row", "shows"), NODE_TYPES.values(), ids=NODE_TYPES)
-def test_every_plain_field_of_a_node_is_a_column_of_its_row(row: type[Row], shows: type[Node]) -> None:
-    columns = {attribute.key: attribute.columns[0] for attribute in inspect(row).column_attrs}
+@pytest.mark.parametrize("shows", SHOWS.values(), ids=lambda shows: shows.__name__)
+def test_every_plain_field_of_a_type_is_a_column_of_its_row(shows: type[OfRow]) -> None:
+    columns = {attribute.key: attribute.columns[0] for attribute in inspect(shows.rows).column_attrs}
     fields = {field.python_name: field for field in get_object_definition(shows, strict=True).fields}
     plain = [name for name, _ in plain_fields(shows)]  # type: ignore[arg-type]
     assert plain

@@ -22,6 +22,7 @@ DEFAULTS = {
     "public_url": "http://127.0.0.1:8000",
     "default_provider": "synth",
     "variants": 2,
+    "compiled_reads": True,
     "cors_origins": None,
     "database_url": None,
     "redis_url": None,
@@ -63,6 +64,7 @@ ACCEPTED = [
     ("STORAGE_URL", "s3://bucket/prefix?endpoint=http://127.0.0.1:9000&region=eu-1", "storage_url", None),
     ("DEFAULT_PROVIDER", "SUNO", "default_provider", "suno"),
     ("ANTIPHON_VARIANTS", "1", "variants", 1),
+    ("ANTIPHON_COMPILED_READS", "off", "compiled_reads", False),
     (
         "ANTIPHON_CORS_ORIGINS",
         "https://A.example, http://b:3000/",
@@ -107,6 +109,7 @@ REFUSED = [
     ("ANTIPHON_CORS_ORIGINS", "https://a.example/path"),
     ("ANTIPHON_CORS_ORIGINS", "https://a.example:99999"),
     ("ANTIPHON_VARIANTS", "0"),
+    ("ANTIPHON_COMPILED_READS", "false"),
     ("ANTIPHON_VARIANTS", "two"),
     ("SUNO_API_KEY", "hunter2 hunter2"),
     ("SUNO_BASE_URL", "api.sunoapi.org"),

@@ -51,10 +51,10 @@ WORDS = {"title": SECRET, "prompt": SECRET, "lyrics": SECRET, "tags": [SECRET]}
 async def objects_of(studio: Studio, person: Person) -> dict[str, list[str]]:
     """A person's ids by type, from the tables."""
     found: dict[str, list[str]] = {}
-    for name, (kind, _) in NODE_TYPES.items():
+    for name, shows in NODE_TYPES.items():
         owner = "id" if name == "User" else "user_id"
         rows = await studio.sql(
-            f"select id from {kind.__tablename__} where {owner} = $1 order by id", uuid_of(person.user_id)
+            f"select id from {shows.rows.__tablename__} where {owner} = $1 order by id", uuid_of(person.user_id)
         )
         found[name] = [str(encode_id(name, row["id"])) for row in rows]
     return found
