@@ -25,15 +25,15 @@ class Doorkeeper:
         if not authorization:
             return ANONYMOUS
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
             raise _unauthenticated("Send the access token as `Authorization: Bearer <token>`.")
         try:
-            claims = self._tokens.read(token.strip(), self._clock())
+            claims = self._tokens.read(token, self._clock())
         except TokenRefused:
             raise _unauthenticated("The access token is not valid or has expired; refresh the session.") from None
         roles = await self._roles(claims.session_id)
-        kind = "admin" if Role.ADMIN in roles else "user"
-        return Viewer(kind, claims.user_id, claims.session_id, claims.expires_at)  # type: ignore[arg-type]
+        return claims.as_admin if Role.ADMIN in roles else claims.as_user
 
     async def confirm(self, viewer: Viewer) -> None:
         """Raises UNAUTHENTICATED when the viewer's session has ended since."""

@@ -22,7 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from core.log import QUIET
+from core.log import QUIET, merge_facts
 from core.queue import report_alive, report_gone
 from tests.faults import Mode
 from tests.live import UPDATES, add_tracks, moment, socket
@@ -42,6 +42,7 @@ def log() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     before = structlog.get_config()
     processors: list[Any] = [
+        merge_facts,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.format_exc_info,
@@ -196,7 +197,7 @@ async def test_what_breaks_outside_graphql_is_masked_told_to_the_log_and_readabl
     async def broken(request: Request) -> Response:
         raise ValueError("the password is hunter2")
 
-    app = build_app([Route("/broken", broken)], Metrics(), origins=("https://studio.example",))
+    app = build_app([Route("/broken", broken)], Metrics(), structlog.get_logger(), origins=("https://studio.example",))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://studio.test") as http:
         answer = await http.get("/broken", headers={"Origin": "https://studio.example"})
     assert answer.status_code == 500

@@ -175,6 +175,35 @@ def test_a_token_ends_with_its_time_but_for_the_skew_between_our_machines() -> N
         AccessTokens(KEY).read(token, expires_at + timedelta(seconds=CLOCK_SKEW + 1))
 
 
+def test_a_token_that_was_believed_ends_with_its_time_all_the_same() -> None:
+    tokens = AccessTokens(KEY)
+    token, expires_at = tokens.issue(USER, SESSION, NOW)
+    for seconds in range(CLOCK_SKEW + 1):
+        assert tokens.read(token, expires_at + timedelta(seconds=seconds)).user_id == USER
+    for fresh in (tokens, AccessTokens(KEY)):
+        with pytest.raises(TokenRefused):
+            fresh.read(token, expires_at + timedelta(seconds=CLOCK_SKEW + 1))
+
+
+def test_a_believed_token_lends_nothing_to_one_that_differs_in_a_letter() -> None:
+    tokens = AccessTokens(KEY)
+    token, _ = tokens.issue(USER, SESSION, NOW)
+    assert tokens.read(token, NOW).user_id == USER
+    for place in (0, token.index(".") + 5, len(token) - 10):
+        letter = "A" if token[place] != "A" else "B"
+        with pytest.raises(TokenRefused):
+            tokens.read(token[:place] + letter + token[place + 1 :], NOW)
+
+
+def test_the_tokens_used_last_are_the_ones_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auth.tokens.REMEMBERED_TOKENS", 2)
+    tokens = AccessTokens(KEY)
+    first, second, third = (tokens.issue(USER, uuid4(), NOW)[0] for _ in range(3))
+    for token in (first, second, first, third):
+        tokens.read(token, NOW)
+    assert list(tokens._verified) == [first, third]
+
+
 def test_a_token_of_another_installation_is_refused() -> None:
     theirs = AccessTokens(derive_key("another secret of forty characters......", "access-token"))
     with pytest.raises(TokenRefused):

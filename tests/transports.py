@@ -16,7 +16,6 @@ import strawberry
 import uvicorn
 from graphql import GraphQLSchema
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
@@ -187,7 +186,7 @@ def studio_schema() -> GraphQLSchema:
     return schema
 
 
-async def make_caller(studio: Studio, connection: HTTPConnection, authorization: str | None, request_id: str) -> Caller:
+async def make_caller(studio: Studio, authorization: str | None, request_id: str) -> Caller:
     """`Bearer <name>` is anybody; `Bearer <name> <seconds>` expires so soon; some names are refused."""
     studio.request_ids.append(request_id)
     if authorization is None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 from arq.connections import ArqRedis
-from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from auth.keys import derive_key
 from auth.media import media_url
@@ -22,18 +21,23 @@ from auth.sessions import OpenSessions
 from auth.tokens import AccessTokens
 from core.bells import make_ring
 from core.clock import system_clock
-from core.db import Database, DatabaseUnavailable, connect_database
+from core.db import DRIVER_OUTAGES, POOL_TIMEOUT, Database, DatabaseUnavailable, connect_database, driver_connection
 from core.ids import new_id
+from core.lines import Lines
+from core.log import bind_facts
 from core.queue import connect_redis
 from core.settings import Settings
 from core.topics import Topics
 from domain.media import MediaRecord
 from domain.providers import Listing
+from planner.connections import SETTINGS, Connections
+from planner.reads import CompiledReads
 from providers.storage import Storage, open_storage
 from resolvers import status
 from resolvers.context import Context
 from resolvers.media import find_media
-from schema.build import NODE_TYPES, RULES, build_schema, print_sdl
+from schema.build import RULES, SHOWS, build_catalog, build_schema, print_sdl
+from schema.compiled import CompiledQueries
 from schema.context import RequestContext
 from schema.cost import Limits
 from schema.execution import Execution
@@ -44,9 +48,13 @@ from web.graphql import graphql_routes
 from web.health import Check, health_route
 from web.media import media_route
 from web.metrics import Metrics, metrics_route
+from web.observed import Log
 from web.origins import origin_rule
 from web.pages import page_routes
 from web.streams import Streams
+
+STDERR = 2
+READING = 10  # connections for compiled reads, each busy for a millisecond at most
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,12 @@ class Addresses:
 class Api:
     """`context` is the one that every request's is made from; `checks` is what `/health` asks."""
 
-    app: Starlette
+    app: ASGIApp
     context: Context
     redis: ArqRedis
     streams: Streams
     checks: Mapping[str, Check]
+    reads: CompiledReads | None
 
 
 async def open_api(
@@ -95,8 +104,8 @@ async def open_api(
         "storage": partial(_works, storage.check),
         "worker": partial(status.worker_lives, redis),
     }
-    streams = Streams()
-    door = _door(settings, context, streams)
+    streams, compiled = Streams(), _compiled(stack, settings, addresses)
+    door = _door(settings, context, streams, compiled)
     metrics = Metrics()
     routes = [
         *page_routes(graphiql=not settings.production, demo=demo),
@@ -106,7 +115,17 @@ async def open_api(
         metrics_route(metrics, partial(_figures, db, topics, streams)),
         _media(settings, db, storage),
     ]
-    return Api(build_app(routes, metrics, origins=settings.cors_origins), context, redis, streams, checks)
+    app = build_app(routes, metrics, _log(stack, settings), origins=settings.cors_origins)
+    return Api(app, context, redis, streams, checks, compiled.reads if compiled else None)
+
+
+def _log(stack: AsyncExitStack, settings: Settings) -> Log:
+    """For the line that every request is: what production writes, and is cheap, or what a person can read."""
+    if not settings.production:
+        return structlog.get_logger()  # type: ignore[no-any-return]
+    lines = Lines(STDERR)
+    stack.callback(lines.close)
+    return lines
 
 
 def _context(settings: Settings, db: Database, topics: Topics, *, catalog: Mapping[str, Listing]) -> Context:
@@ -127,23 +146,37 @@ def _context(settings: Settings, db: Database, topics: Topics, *, catalog: Mappi
     )
 
 
-def _door(settings: Settings, context: Context, streams: Streams) -> Door:
+def _compiled(stack: AsyncExitStack, settings: Settings, addresses: Addresses) -> CompiledQueries | None:
+    if not settings.compiled_reads:
+        return None
+    connect = driver_connection(addresses.database_url, name="antiphon-reads", role=addresses.role, settings=SETTINGS)
+    connections = Connections(connect, most=READING, patience=POOL_TIMEOUT)
+    stack.push_async_callback(connections.aclose)
+    return CompiledQueries(CompiledReads(build_schema(), build_catalog(), connections), DRIVER_OUTAGES)
+
+
+def _door(settings: Settings, context: Context, streams: Streams, compiled: CompiledQueries | None) -> Door:
     doorkeeper = Doorkeeper(context.tokens, context.sessions, context.clock)
 
-    async def make_context(_connection: HTTPConnection, authorization: str | None, request_id: str) -> RequestContext:
+    async def make_context(authorization: str | None, request_id: str) -> RequestContext:
         viewer = await doorkeeper.viewer(authorization)
         if viewer.user_id is not None:
-            structlog.contextvars.bind_contextvars(viewer=str(viewer.user_id), as_admin=viewer.kind == "admin")
-        return RequestContext(replace(context, viewer=viewer, request_id=request_id), NODE_TYPES)
+            bind_facts(viewer=viewer.user_id, as_admin=viewer.kind == "admin")
+        return RequestContext(context.of_request(viewer, request_id), SHOWS)
 
     async def renew(context: RequestContext) -> RequestContext:
         await doorkeeper.confirm(context.ctx.viewer)
-        return RequestContext(context.ctx, NODE_TYPES)
+        return RequestContext(context.ctx, SHOWS)
 
     describe = partial(describe_errors, outages=(DatabaseUnavailable,))
     return Door(
         execution=Execution(
-            build_schema(), limits=Limits(), describe=describe, rules=RULES, suggest=not settings.production
+            build_schema(),
+            limits=Limits(),
+            describe=describe,
+            rules=RULES,
+            suggest=not settings.production,
+            compiled=compiled,
         ),
         make_context=make_context,
         streams=streams,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.db import DatabaseUnavailable
 from web.masked import Masked
 from web.metrics import Metrics
-from web.observed import Observed
-from web.origins import cors
+from web.observed import Log, Observed
+from web.origins import Origins
 
 
 def schema_route(sdl: str) -> Route:
@@ -26,7 +27,28 @@ def schema_route(sdl: str) -> Route:
     return Route("/schema.graphql", serve)
 
 
-def build_app(routes: Sequence[BaseRoute], metrics: Metrics, *, origins: tuple[str, ...] | None) -> Starlette:
+class Shortcut:
+    """Goes straight to the routes of `app` that are ASGI applications with a path of their own; they answer for their
+    failures themselves. Starlette, which serves all the rest, tries each route in turn and wraps every message twice:
+    5 µs, half of what a request may cost outside of its execution."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+        self._routes = {
+            route.path: route
+            for route in app.routes
+            if isinstance(route, Route) and route.app is route.endpoint and not route.param_convertors
+        }
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            return self._app(scope, receive, send)
+        scope["route"] = route
+        return route.app(scope, receive, send)
+
+
+def build_app(routes: Sequence[BaseRoute], metrics: Metrics, log: Log, *, origins: tuple[str, ...] | None) -> ASGIApp:
     """Outermost first: figures and ids for everything, then origins, then what breaks, then the routes."""
-    onion = [Middleware(Observed, metrics=metrics), cors(origins), Middleware(Masked, outages=(DatabaseUnavailable,))]
-    return Starlette(routes=routes, middleware=onion)
+    app = Starlette(routes=routes, middleware=[Middleware(Masked, outages=(DatabaseUnavailable,))])
+    return Observed(Origins(Shortcut(app), origins), metrics, log)

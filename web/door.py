@@ -5,17 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from domain.errors import RequestCode, RequestFailed
 from schema.execution import Execution
 from web.streams import Streams
 
-# (connection, value of `Authorization` or None, request id) → the context that resolvers get. May raise
-# `RequestFailed`. A context with `expires_at` (Unix seconds) ends the streams that were opened with it then.
-MakeContext = Callable[[HTTPConnection, str | None, str], Awaitable[object]]
+# (value of `Authorization` or None, request id) → the context that resolvers get. May raise `RequestFailed`.
+# A context with `expires_at` (Unix seconds) ends the streams that were opened with it then.
+MakeContext = Callable[[str | None, str], Awaitable[object]]
 
 # A socket's context → that of its next operation. May raise `RequestFailed`, when the session has ended meanwhile.
 Renew = Callable[[Any], Awaitable[object]]
@@ -39,8 +39,7 @@ class Door:
         return None if expires_at is None else max(0.0, expires_at - self.now())
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """A GraphQL request as its client sent it, types checked."""
 
     query: str
@@ -48,9 +47,9 @@ class Parameters:
     variables: dict[str, Any]
 
 
-def request_id_of(connection: HTTPConnection) -> str:
+def request_id_of(scope: Scope) -> str:
     """The id that the middleware gave to the request (or to the whole WebSocket)."""
-    request_id: str = connection.scope["state"]["request_id"]
+    request_id: str = scope["state"]["request_id"]
     return request_id
 
 

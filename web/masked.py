@@ -12,7 +12,7 @@ RETRY_AFTER_SECONDS = 1  # as GraphQL says it in `retryAfter`
 
 
 class Masked:
-    """A middleware inside `Observed`, whose request id it tells, and inside CORS, so that browsers see the answer."""
+    """A middleware inside `Observed`, whose request id it tells, and `Origins`, so that browsers see the answer."""
 
     def __init__(self, app: ASGIApp, outages: tuple[type[Exception], ...]) -> None:
         self._app = app

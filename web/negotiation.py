@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 RESPONSE_JSON = "application/graphql-response+json"
 PLAIN_JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 
 MAX_RANGES = 50  # a browser sends about eight
+
+# Every library and browser sends one of its own, and always the same; at most 128 kB of them are kept.
+REMEMBERED, REMEMBERED_BYTES = 256, 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +25,26 @@ class Acceptance:
     prefers_stream: bool
 
 
-def read_accept(header: str | None) -> Acceptance:
+def read_accept(header: bytes) -> Acceptance:
     """Without a header, and for a wildcard, the answer is `application/json`, as the specification asks.
 
     An event stream is only for who names it, and before JSON only for who ranks it so: some clients list it
     with every query.
     """
-    ranked = _ranked("*/*" if header is None or not header.strip() else header)
+    return _remembered(header) if len(header) <= REMEMBERED_BYTES else _read(header)
+
+
+def _read(header: bytes) -> Acceptance:
+    text = header.decode("latin-1")
+    ranked = _ranked(text if text.strip() else "*/*")
     names = [_served(name) for name in ranked]
     json = next((name for name in names if name in (RESPONSE_JSON, PLAIN_JSON)), None)
     streams = EVENT_STREAM in names
     first = streams and (json is None or names.index(EVENT_STREAM) < names.index(json))
     return Acceptance(json, streams, first)
+
+
+_remembered = lru_cache(REMEMBERED)(_read)
 
 
 def _served(name: str) -> str:

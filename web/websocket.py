@@ -100,7 +100,7 @@ class Conversation:
         self._door = door
         self._limits = limits
         self._socket = socket
-        self._request_id = request_id_of(socket)
+        self._request_id = request_id_of(socket.scope)
         self._ended: asyncio.Future[Closed] = loop.create_future()
         self._writing = asyncio.Lock()
         self._pace = Pace(limits.messages_per_second, limits.burst)
@@ -182,7 +182,7 @@ class Conversation:
             raise Closed(4429, "Too many initialisation requests")
         self._timer.cancel()
         try:
-            self._context = await self._door.make_context(self._socket, authorization, self._request_id)
+            self._context = await self._door.make_context(authorization, self._request_id)
         except RequestFailed as failure:
             raise Closed(REFUSED_INIT.get(failure.code, 1013), failure.message) from None
         self._acknowledged = True
@@ -231,8 +231,8 @@ class Conversation:
         context = await self._door.renew(self._context)
         head = b'{"id":%s,"type":"next","payload":' % orjson.dumps(running.id)
         if operation.kind != "subscription":
-            payload = await execution.execute(operation, variables, context, request_id=request_id)
-            await self._send_for(running, head + execution.encode(payload, request_id) + b"}")
+            body = await execution.answer(operation, variables, context, request_id=request_id)
+            await self._send_for(running, head + body + b"}")
             return
         events = execution.subscribe(operation, variables, context, request_id=request_id)
         async with aclosing(events):
