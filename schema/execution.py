@@ -46,12 +46,16 @@ class RequestRefused(Exception):
         self.errors = list(errors)
 
 
+# (operation, variables, context) → what JSON can show of its SQL, None when it is executed.
+Explain = Callable[[reads.Operation, Mapping[str, Any], Any], Awaitable[Any]]
+
+
 class Execution:
     """Prepares and runs operations on one schema; built once per process.
 
     `describe(errors, request_id)` turns failures into a response's `errors` (see `schema.masking`); `rules`
     are validation rules beyond the specified ones; `suggest` names fields that a misspelt one may have meant.
-    `compiled` answers queries without executing them; None when it cannot, or there is none.
+    `compiled` answers queries without executing them; `explain` tells how, for those who may know.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Execution:
         rules: Sequence[type[ASTValidationRule]] = (),
         suggest: bool = True,
         compiled: Compiled | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self._schema = schema
         self._limits = limits
@@ -72,6 +77,7 @@ class Execution:
         self._allowance = introspection_allowance(schema, limits)
         self._documents = Documents(self._read)
         self._compiled = compiled
+        self._explain = explain
 
     def prepare(
         self, query: str, operation_name: str | None = None, variables: Mapping[str, Any] | None = None
@@ -109,6 +115,15 @@ class Execution:
     ) -> bytes:
         """`execute`, as the JSON text of the response."""
         return self.encode(await self.execute(operation, variables, context, request_id=request_id), request_id)
+
+    async def explained(
+        self, operation: Operation, variables: Mapping[str, Any] | None, context: Any, *, request_id: str
+    ) -> bytes:
+        """`answer`, with the SQL that it comes from in `extensions`, where that is told."""
+        payload = await self.execute(operation, variables, context, request_id=request_id)
+        if self._explain is not None and operation.kind == "query":
+            payload["extensions"] = {"explain": await self._explain(operation.compiled, variables or {}, context)}
+        return self.encode(payload, request_id)
 
     async def subscribe(
         self, operation: Operation, variables: Mapping[str, Any] | None, context: object, *, request_id: str

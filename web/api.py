@@ -112,7 +112,7 @@ async def open_api(
         *graphql_routes(door),
         schema_route(print_sdl()),
         health_route(checks),
-        metrics_route(metrics, partial(_figures, db, topics, streams)),
+        metrics_route(metrics, partial(_figures, db, topics, streams, compiled.reads if compiled else None)),
         _media(settings, db, storage),
     ]
     app = build_app(routes, metrics, _log(stack, settings), origins=settings.cors_origins)
@@ -177,6 +177,7 @@ def _door(settings: Settings, context: Context, streams: Streams, compiled: Comp
             rules=RULES,
             suggest=not settings.production,
             compiled=compiled,
+            explain=compiled.explain if compiled and not settings.production else None,
         ),
         make_context=make_context,
         streams=streams,
@@ -200,7 +201,7 @@ async def _works(check: Callable[[], Awaitable[None]]) -> bool:
     return True
 
 
-async def _figures(db: Database, topics: Topics, streams: Streams) -> Mapping[str, float]:
+async def _figures(db: Database, topics: Topics, streams: Streams, reads: CompiledReads | None) -> Mapping[str, float]:
     """Gauges for `/metrics`; without the database those of this process alone."""
     heard = topics.stats
     figures = {
@@ -210,6 +211,8 @@ async def _figures(db: Database, topics: Topics, streams: Streams) -> Mapping[st
         "redis_reconnects": float(heard.reconnects),
         "hints_received": float(heard.hints_received),
     }
+    if reads is not None:
+        figures |= {"reads_compiled": float(reads.answered), "reads_executed": float(reads.left)}
     try:
         return {**figures, **await status.queue_figures(db)}
     except DatabaseUnavailable:

@@ -45,6 +45,7 @@ class Parameters(NamedTuple):
     query: str
     operation_name: str | None
     variables: dict[str, Any]
+    explain: bool = False  # whether `extensions` asks for the SQL as well, which development tells
 
 
 def request_id_of(scope: Scope) -> str:
@@ -67,7 +68,8 @@ def read_parameters(raw: object) -> Parameters:
         raise RequestFailed(RequestCode.PERSISTED_QUERY_NOT_FOUND, text)
     if not isinstance(query, str):
         raise bad_request("`query` must be a string with a GraphQL document.")
-    return Parameters(query, _optional(raw, "operationName", str), _optional(raw, "variables", dict) or {})
+    explain = bool(extensions) and extensions.get("explain") is True
+    return Parameters(query, _optional(raw, "operationName", str), _optional(raw, "variables", dict) or {}, explain)
 
 
 def bad_request(text: str) -> RequestFailed:

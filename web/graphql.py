@@ -104,7 +104,8 @@ class GraphQLHTTP:
         if streaming:
             self._door.streams.admit()
             return EventStream(self._door, scope, operation, variables, context)
-        return Answer(await execution.answer(operation, variables, context, request_id=request_id), acceptance)
+        answer = execution.explained if parameters.explain else execution.answer
+        return Answer(await answer(operation, variables, context, request_id=request_id), acceptance)
 
     def _failed(self, scope: Scope, acceptance: Acceptance, failure: Exception) -> Answer:
         """Nothing was run: the failure decides about the status, or else its code."""
