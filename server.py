@@ -47,7 +47,7 @@ async def serve(settings: Settings) -> None:
         api = await open_api(stack, settings, addresses, catalog=catalog, demo=demo)
         if demo:
             await ensure_demo(api.context, demo)
-        server = Server(api.app, api.streams)
+        server = Server(api.app, api.streams, api.quick)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
         if settings.runs_worker:

@@ -130,7 +130,7 @@ class Studio:
     async def served(self) -> AsyncIterator[str]:
         """A real server in this loop, for clients that need sockets: its `host:port`."""
         listener = listen("127.0.0.1", 0)
-        server = Server(self.api.app, self.api.streams)
+        server = Server(self.api.app, self.api.streams, self.api.quick)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             await asyncio.sleep(0.005)

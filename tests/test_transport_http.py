@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from tests.node import run_client
 from tests.transports import served, studio_execution, transports
-from web.bodies import BodyRefused, read_json
+from web.bodies import BodyRefused, read_body
 
 JSON = {"content-type": "application/json"}
 RESPONSE_JSON = "application/graphql-response+json"
@@ -220,7 +220,7 @@ def test_a_body_that_drips_in_is_given_up():
 
     headers = {b"content-type": b"application/json"}
     with pytest.raises(BodyRefused) as refused:
-        asyncio.run(read_json(headers, never, seconds=0.01))
+        asyncio.run(read_body(headers, never, seconds=0.01))
     assert refused.value.status == 408
 
 

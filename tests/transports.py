@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Annotated, Any
 
 import strawberry
@@ -25,8 +26,9 @@ from schema.cost import Limits
 from schema.execution import Execution
 from schema.masking import describe_errors
 from web.door import Door
-from web.graphql import graphql_routes
+from web.graphql import GraphQLHTTP, graphql_routes
 from web.protocols import ImpatientWebSocketProtocol
+from web.quick import QuickAnswer, quick_protocol
 from web.streams import Streams
 from web.websocket import SocketLimits
 
@@ -222,6 +224,7 @@ class Transports:
     door: Door
     studio: Studio
     streams: Streams
+    quick: QuickAnswer
 
 
 def studio_execution(limits: Limits | None = None) -> Execution:
@@ -248,7 +251,12 @@ def transports(limits: SocketLimits | None = None) -> Transports:
         renew=renew,
     )
     app = RequestIds(Starlette(routes=graphql_routes(door, limits)))
-    return Transports(app, door, studio, streams)
+    graphql, numbers = GraphQLHTTP(door), count(1)
+
+    async def quick(headers: dict[bytes, bytes], body: bytes) -> Any:
+        return await graphql.post(headers, body, f"req-quick-{next(numbers)}")
+
+    return Transports(app, door, studio, streams, quick)
 
 
 class Server(uvicorn.Server):
@@ -286,6 +294,7 @@ def served(limits: SocketLimits | None = None, **options: Any) -> Iterator[Serve
     port = listener.getsockname()[1]
     config = uvicorn.Config(
         made.app,
+        http=quick_protocol(made.quick),
         log_config=None,
         lifespan="off",
         loop="asyncio",

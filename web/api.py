@@ -42,15 +42,16 @@ from schema.context import RequestContext
 from schema.cost import Limits
 from schema.execution import Execution
 from schema.masking import describe_errors
-from web.app import build_app, schema_route
+from web.app import build_app, quick_answer, schema_route
 from web.door import Door
-from web.graphql import graphql_routes
+from web.graphql import GraphQLHTTP, graphql_routes
 from web.health import Check, health_route
 from web.media import media_route
 from web.metrics import Metrics, metrics_route
 from web.observed import Log
 from web.origins import origin_rule
 from web.pages import page_routes
+from web.quick import QuickAnswer
 from web.streams import Streams
 
 STDERR = 2
@@ -68,7 +69,8 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Api:
-    """`context` is the one that every request's is made from; `checks` is what `/health` asks."""
+    """`context` is the one that every request's is made from; `checks` is what `/health` asks; `quick` answers plain
+    GraphQL requests without `app`."""
 
     app: ASGIApp
     context: Context
@@ -76,6 +78,7 @@ class Api:
     streams: Streams
     checks: Mapping[str, Check]
     reads: CompiledReads | None
+    quick: QuickAnswer
 
 
 async def open_api(
@@ -116,7 +119,8 @@ async def open_api(
         _media(settings, db, storage),
     ]
     app = build_app(routes, metrics, _log(stack, settings), origins=settings.cors_origins)
-    return Api(app, context, redis, streams, checks, compiled.reads if compiled else None)
+    quick = quick_answer(app, GraphQLHTTP(door))
+    return Api(app, context, redis, streams, checks, compiled.reads if compiled else None, quick)
 
 
 def _log(stack: AsyncExitStack, settings: Settings) -> Log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Sequence
 
 from starlette.applications import Starlette
@@ -9,13 +10,16 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from core.db import DatabaseUnavailable
+from core.log import begin_facts
+from web.graphql import PATH, GraphQLHTTP
 from web.masked import Masked
 from web.metrics import Metrics
 from web.observed import Log, Observed
-from web.origins import Origins
+from web.origins import VARY, Origins
+from web.quick import Pairs, QuickAnswer
 
 
 def schema_route(sdl: str) -> Route:
@@ -48,7 +52,21 @@ class Shortcut:
         return route.app(scope, receive, send)
 
 
-def build_app(routes: Sequence[BaseRoute], metrics: Metrics, log: Log, *, origins: tuple[str, ...] | None) -> ASGIApp:
+def build_app(routes: Sequence[BaseRoute], metrics: Metrics, log: Log, *, origins: tuple[str, ...] | None) -> Observed:
     """Outermost first: figures and ids for everything, then origins, then what breaks, then the routes."""
     app = Starlette(routes=routes, middleware=[Middleware(Masked, outages=(DatabaseUnavailable,))])
     return Observed(Origins(Shortcut(app), origins), metrics, log)
+
+
+def quick_answer(observed: Observed, graphql: GraphQLHTTP) -> QuickAnswer:
+    """What `build_app` does for a plain POST to `/graphql`, without ASGI in between."""
+
+    async def answer(headers: dict[bytes, bytes], body: bytes) -> tuple[int, Pairs, bytes]:
+        started = time.perf_counter()
+        request_id = observed.request_id(headers)
+        begin_facts(request_id=request_id)
+        status, found, content = await graphql.post(headers, body, request_id)
+        observed.record("POST", PATH, status, time.perf_counter() - started)
+        return status, (*found, VARY, (b"x-request-id", request_id.encode())), content
+
+    return answer

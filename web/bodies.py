@@ -27,19 +27,32 @@ class BodyRefused(Exception):
         self.text = text
 
 
-async def read_json(
+async def read_body(
     headers: Headers, receive: Receive, *, max_bytes: int = MAX_BODY_BYTES, seconds: float = BODY_SECONDS
-) -> Any:
-    """The decoded body of a POST. Raises `BodyRefused`: 415 for what is no plain JSON in UTF-8, 413 when
-    longer than `max_bytes` (counted as it arrives, whatever `Content-Length` says), 408 when slower than
-    `seconds`, 400 when it does not parse. Of equal keys the last one counts, as in JavaScript."""
+) -> bytes | bytearray:
+    """The body of a POST. Raises `BodyRefused`: 415 for what is no plain JSON in UTF-8, 413 when longer than
+    `max_bytes` (counted as it arrives, whatever `Content-Length` says), 408 when slower than `seconds`."""
     _check_encoding(headers)
     try:
-        return orjson.loads(await _in_time(_read(headers, receive, max_bytes), seconds))
+        return await _in_time(_read(headers, receive, max_bytes), seconds)
     except TimeoutError:
         raise BodyRefused(408, f"The body did not arrive within {seconds:g} s.") from None
+
+
+def parse_json(headers: Headers, body: bytes | bytearray, *, max_bytes: int = MAX_BODY_BYTES) -> Any:
+    """The body decoded. Raises `BodyRefused`: 415 and 413 as above, 400 when it does not parse. Of equal keys the last
+    one counts, as in JavaScript."""
+    _check_encoding(headers)
+    if len(body) > max_bytes:
+        raise _too_long(max_bytes)
+    try:
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BodyRefused(400, f"The body is not valid JSON: {error}.") from None
+
+
+def _too_long(max_bytes: int) -> BodyRefused:
+    return BodyRefused(413, f"The body is longer than {max_bytes:,} bytes.")
 
 
 def _check_encoding(headers: Headers) -> None:
@@ -72,7 +85,7 @@ async def _read(headers: Headers, receive: Receive, max_bytes: int) -> bytearray
         more = message.get("more_body", False)
         too_long = len(body) > max_bytes
     if too_long:
-        raise BodyRefused(413, f"The body is longer than {max_bytes:,} bytes.")
+        raise _too_long(max_bytes)
     return body
 
 

@@ -9,8 +9,8 @@ has it. Once fields have run the answer is 200, with `errors` beside `data`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.datastructures import QueryParams
@@ -20,11 +20,11 @@ from starlette.types import Receive, Scope, Send
 from domain.errors import RequestCode, RequestFailed
 from schema.documents import Operation
 from schema.execution import RequestRefused
-from web.bodies import BodyRefused, Headers, read_json
+from web.bodies import BodyRefused, Headers, parse_json, read_body
 from web.door import Door, Parameters, bad_request, read_parameters, request_id_of
 from web.headers import headers_of
 from web.negotiation import PLAIN_JSON, RESPONSE_JSON, Acceptance, read_accept
-from web.sse import EventStream
+from web.sse import EventStream, resumed
 from web.websocket import GraphQLWebSocket, SocketLimits
 
 PATH = "/graphql"
@@ -58,60 +58,69 @@ class HttpRefused(Exception):
         self.headers = headers
 
 
-class Answer:
-    """A whole response, ready to be sent."""
+class Answer(NamedTuple):
+    """A whole response but for its length, ready to be sent."""
 
-    def __init__(self, body: bytes, acceptance: Acceptance, status: int = 200, headers: Pairs = ()) -> None:
-        head = HEADS[acceptance.json or PLAIN_JSON]
-        self._start = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [*head, (b"content-length", b"%d" % len(body)), *headers],
-        }
-        self._body = {"type": "http.response.body", "body": body}
+    status: int
+    headers: Pairs
+    body: bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send(self._start)
-        await send(self._body)
+        length = (b"content-length", b"%d" % len(self.body))
+        await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers, length]})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class GraphQLHTTP:
-    """The ASGI application behind the route. What surrounds the execution of a query may cost 10 µs: so nothing here
-    makes an object of a request."""
+    """The ASGI application behind the route, and `post` for whoever has a whole request at hand. What surrounds the
+    execution of a query may cost 10 µs: so nothing here makes an object of a request."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = headers_of(scope)
+        headers, request_id = headers_of(scope), request_id_of(scope)
         acceptance = read_accept(headers.get(b"accept", b""))
         try:
-            answer = await self._answer(scope, receive, headers, acceptance)
+            parameters = await _read(scope, receive, headers)
+            answer = await self._answer(scope["method"], parameters, headers, acceptance=acceptance, id=request_id)
         except Exception as failure:  # a bug or an outage too: described, logged and masked like any other
-            answer = self._failed(scope, acceptance, failure)
+            answer = self._failed(acceptance, failure, request_id)
         await answer(scope, receive, send)
 
+    async def post(self, headers: Headers, body: bytes, request_id: str) -> Answer:
+        """The answer to a POST that does not accept an event stream."""
+        acceptance = read_accept(headers.get(b"accept", b""))
+        try:
+            parameters = _parameters(parse_json, headers, body)
+            answer = await self._answer("POST", parameters, headers, acceptance=acceptance, id=request_id)
+        except Exception as failure:
+            answer = self._failed(acceptance, failure, request_id)
+        assert isinstance(answer, Answer)
+        return answer
+
     async def _answer(
-        self, scope: Scope, receive: Receive, headers: Headers, acceptance: Acceptance
+        self, method: str, parameters: Parameters, headers: Headers, *, acceptance: Acceptance, id: str
     ) -> Answer | EventStream:
-        parameters = await _read(scope, receive, headers)
         execution, variables = self._door.execution, parameters.variables
         operation = execution.prepare(parameters.query, parameters.operation_name, variables)
-        streaming = _streams(operation, acceptance, scope["method"])
-        authorization, request_id = headers.get(b"authorization"), request_id_of(scope)
+        streaming = _streams(operation, acceptance, method)
+        authorization = headers.get(b"authorization")
         text = None if authorization is None else authorization.decode("latin-1")
-        context = await self._door.make_context(text, request_id)
+        context = await self._door.make_context(text, id)
         if streaming:
             self._door.streams.admit()
-            return EventStream(self._door, scope, operation, variables, context)
+            seen = headers.get(b"last-event-id", b"").decode("latin-1")
+            return EventStream(self._door, operation, resumed(operation, variables, seen), context, request_id=id)
         answer = execution.explained if parameters.explain else execution.answer
-        return Answer(await answer(operation, variables, context, request_id=request_id), acceptance)
+        body = await answer(operation, variables, context, request_id=id)
+        return Answer(200, HEADS[acceptance.json or PLAIN_JSON], body)
 
-    def _failed(self, scope: Scope, acceptance: Acceptance, failure: Exception) -> Answer:
+    def _failed(self, acceptance: Acceptance, failure: Exception, request_id: str) -> Answer:
         """Nothing was run: the failure decides about the status, or else its code."""
-        payload = self._door.execution.refusal(_reason(failure), request_id_of(scope))
+        payload = self._door.execution.refusal(_reason(failure), request_id)
         status, headers = _status(failure, acceptance, payload["errors"][0]["extensions"])
-        return Answer(orjson.dumps(payload), acceptance, status, headers)
+        return Answer(status, (*HEADS[acceptance.json or PLAIN_JSON], *headers), orjson.dumps(payload))
 
 
 async def _read(scope: Scope, receive: Receive, headers: Headers) -> Parameters:
@@ -120,12 +129,21 @@ async def _read(scope: Scope, receive: Receive, headers: Headers) -> Parameters:
     if method not in ("GET", "POST"):
         text = f"{method} is not served here: use POST, or GET for queries."
         raise HttpRefused(405, bad_request(text), [(b"allow", b"GET, POST")])
+    if method == "GET":
+        return _parameters(_query_string, scope)
     try:
-        raw = await read_json(headers, receive) if method == "POST" else _query_string(scope)
+        body = await read_body(headers, receive)
     except BodyRefused as refused:
         raise HttpRefused(refused.status, bad_request(refused.text)) from None
+    return _parameters(parse_json, headers, body)
+
+
+def _parameters(decode: Callable[..., Any], *source: Any) -> Parameters:
+    """What `decode` makes of the request, checked."""
     try:
-        return read_parameters(raw)
+        return read_parameters(decode(*source))
+    except BodyRefused as refused:
+        raise HttpRefused(refused.status, bad_request(refused.text)) from None
     except RequestFailed as failure:
         if failure.code is RequestCode.PERSISTED_QUERY_NOT_FOUND:
             raise RequestRefused([failure]) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from itertools import count
 from typing import Any, Protocol
 
@@ -50,8 +50,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         status, started = 0, time.perf_counter()
-        given = headers_of(scope).get(b"x-request-id")
-        request_id = given.decode() if given and OUTSIDE_ID.fullmatch(given) else next(self._ids)
+        request_id = self.request_id(headers_of(scope))
         added = [(b"x-request-id", request_id.encode())]
         scope.setdefault("state", {}).update(request_id=request_id, answer_headers=added)
 
@@ -71,10 +70,18 @@ class Observed:
             # Without an answer something broke, and the server cuts the connection or says 500.
             self._record(scope, status or BROKEN, time.perf_counter() - started)
 
+    def request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        """The caller's, if it is a plain word, or a new one."""
+        given = headers.get(b"x-request-id")
+        return given.decode() if given and OUTSIDE_ID.fullmatch(given) else next(self._ids)
+
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unknown")
         method = scope.get("method", "WEBSOCKET")
-        method = method if method in METHODS else "OTHER"
+        route = getattr(scope.get("route"), "path", "unknown")
+        self.record(method if method in METHODS else "OTHER", route, status, seconds)
+
+    def record(self, method: str, route: str, status: int, seconds: float) -> None:
+        """The line and the figures of a request that has been answered."""
         self._metrics.served(method, route, status, seconds)
         if route not in UNLOGGED:
             self._log.info("request.served", method=method, route=route, status=status, ms=round(seconds * 1000, 1))

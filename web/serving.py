@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from core.datadir import CannotStart
 from web.protocols import ImpatientWebSocketProtocol
+from web.quick import QuickAnswer, quick_protocol
 from web.streams import MAX_STREAMS, Streams
 from web.websocket import SocketLimits
 
@@ -41,9 +42,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """Streams are told to reconnect before anything else is closed. Signals are the composition root's business."""
+    """Streams are told to reconnect before anything else is closed. Signals are the composition root's business.
+    `quick` answers plain GraphQL requests without going through `app` (`web/quick.py`)."""
 
-    def __init__(self, app: ASGIApp, streams: Streams) -> None:
+    def __init__(self, app: ASGIApp, streams: Streams, quick: QuickAnswer | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -51,6 +53,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                http=quick_protocol(quick) if quick else "httptools",
                 ws=ImpatientWebSocketProtocol,
                 ws_max_size=2
                 * SocketLimits().frame_bytes,  # what is a little too long is refused in words, by ourselves

@@ -16,8 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from domain.errors import RequestCode, RequestFailed
 from schema.documents import Operation
-from web.door import Door, request_id_of
-from web.headers import headers_of
+from web.door import Door
 
 HEARTBEAT_SECONDS = 12.0  # proxies drop silent connections after 15 to 60 s
 STALLED_SECONDS = 30.0  # a peer that takes nothing for so long is gone, or should come back later
@@ -37,13 +36,13 @@ class EventStream:
     expires, the operation completes, or the server stops. The resolver's cleanup has run when it returns."""
 
     def __init__(
-        self, door: Door, scope: Scope, operation: Operation, variables: dict[str, Any], context: object
+        self, door: Door, operation: Operation, variables: dict[str, Any], context: object, *, request_id: str
     ) -> None:
         self._door = door
         self._operation = operation
-        self._variables = _resumed(operation, variables, headers_of(scope).get(b"last-event-id", b"").decode("latin-1"))
+        self._variables = variables
         self._context = context
-        self._request_id = request_id_of(scope)
+        self._request_id = request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -111,7 +110,7 @@ class EventStream:
         return b"event: next\n%sdata: %s\n\n" % (_id_line(payload), body)
 
 
-def _resumed(operation: Operation, variables: dict[str, Any], last_event_id: str) -> dict[str, Any]:
+def resumed(operation: Operation, variables: dict[str, Any], last_event_id: str) -> dict[str, Any]:
     if last_event_id and RESUME_VARIABLE in operation.variables and variables.get(RESUME_VARIABLE) is None:
         return {**variables, RESUME_VARIABLE: last_event_id}
     return variables
