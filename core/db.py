@@ -104,7 +104,7 @@ def _tell_who_asks(session: SyncSession, _transaction: Any, connection: Connecti
 
 
 @contextmanager
-def _failures_named() -> Iterator[None]:
+def failures_named() -> Iterator[None]:
     """Say `DatabaseUnavailable` for every way in which a database can be away, and `DatabaseRefused` for the rest.
 
     The driver's own words stay behind: they quote rows, and errors are logged.
@@ -121,6 +121,12 @@ def _failures_named() -> Iterator[None]:
         if outage or state in PASSING_STATES:
             named = DatabaseUnavailable(state or type(fault).__name__)
         raise named.with_traceback(fault.__traceback__) from None
+    except asyncpg.PostgresError as fault:
+        refused = DatabaseRefused(fault.sqlstate, getattr(fault, "constraint_name", None))
+        passing = fault.sqlstate in PASSING_STATES
+        raise (DatabaseUnavailable(fault.sqlstate) if passing else refused).with_traceback(
+            fault.__traceback__
+        ) from None
 
 
 class Database:
@@ -132,13 +138,13 @@ class Database:
 
     @asynccontextmanager
     async def read(self, actor: Actor) -> AsyncIterator[ReadSession]:
-        with _failures_named():
+        with failures_named():
             async with AsyncSession(self.engine, info={"actor": actor}, expire_on_commit=False) as session:
                 yield ReadSession(session)
 
     @asynccontextmanager
     async def begin(self, actor: Actor) -> AsyncIterator[Transaction]:
-        with _failures_named():
+        with failures_named():
             async with Transaction(self.engine, info={"actor": actor}, expire_on_commit=False) as tx, tx.begin():
                 try:
                     yield tx

@@ -50,6 +50,10 @@ class Statement:
     text: str
     parameters: tuple[str, ...]
 
+    def values(self, **given: Any) -> list[Any]:
+        """Values by the names of the parameters, in their order."""
+        return [given[name] for name in self.parameters]
+
 
 class Rows:
     """The rows of one level while its plan is made: which columns of which joined rows are wanted."""

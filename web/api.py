@@ -55,7 +55,7 @@ from web.quick import QuickAnswer
 from web.streams import Streams
 
 STDERR = 2
-READING = 10  # connections for compiled reads, each busy for a millisecond at most
+READING = 10  # connections for single statements that read, each busy for a millisecond or less
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,18 @@ async def open_api(
     db = Database(engine, make_ring(redis, topics.publish))
     stack.push_async_callback(db.close)
     storage = open_storage(settings.media_store)
-    context = _context(settings, db, topics, catalog=catalog)
+    connect = driver_connection(addresses.database_url, name="antiphon-reads", role=addresses.role, settings=SETTINGS)
+    reading = Connections(connect, most=READING, patience=POOL_TIMEOUT)
+    stack.push_async_callback(reading.aclose)
+    context = _context(settings, db, topics, reading, catalog=catalog)
     checks: dict[str, Check] = {
         "database": partial(status.database_answers, db),
         "redis": partial(status.redis_answers, redis),
         "storage": partial(_works, storage.check),
         "worker": partial(status.worker_lives, redis),
     }
-    streams, compiled = Streams(), _compiled(stack, settings, addresses)
+    compiled = _compiled(reading) if settings.compiled_reads else None
+    streams = Streams()
     door = _door(settings, context, streams, compiled)
     metrics = Metrics()
     routes = [
@@ -132,7 +136,9 @@ def _log(stack: AsyncExitStack, settings: Settings) -> Log:
     return lines
 
 
-def _context(settings: Settings, db: Database, topics: Topics, *, catalog: Mapping[str, Listing]) -> Context:
+def _context(
+    settings: Settings, db: Database, topics: Topics, reading: Connections, *, catalog: Mapping[str, Listing]
+) -> Context:
     root = settings.secret_key or ""
     media_key = derive_key(root, "media")
     return Context(
@@ -142,7 +148,7 @@ def _context(settings: Settings, db: Database, topics: Topics, *, catalog: Mappi
         new_id=new_id,
         passwords=Passwords(),
         tokens=AccessTokens(derive_key(root, "access-token")),
-        sessions=OpenSessions(db),
+        sessions=OpenSessions(reading),
         catalog=catalog,
         default_provider=settings.default_provider,
         variants=settings.variants,
@@ -150,13 +156,8 @@ def _context(settings: Settings, db: Database, topics: Topics, *, catalog: Mappi
     )
 
 
-def _compiled(stack: AsyncExitStack, settings: Settings, addresses: Addresses) -> CompiledQueries | None:
-    if not settings.compiled_reads:
-        return None
-    connect = driver_connection(addresses.database_url, name="antiphon-reads", role=addresses.role, settings=SETTINGS)
-    connections = Connections(connect, most=READING, patience=POOL_TIMEOUT)
-    stack.push_async_callback(connections.aclose)
-    return CompiledQueries(CompiledReads(build_schema(), build_catalog(), connections), DRIVER_OUTAGES)
+def _compiled(reading: Connections) -> CompiledQueries:
+    return CompiledQueries(CompiledReads(build_schema(), build_catalog(), reading), DRIVER_OUTAGES)
 
 
 def _door(settings: Settings, context: Context, streams: Streams, compiled: CompiledQueries | None) -> Door:
