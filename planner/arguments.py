@@ -13,9 +13,11 @@ from typing import Any
 from graphql import (
     EnumValueNode,
     FieldNode,
+    GraphQLArgument,
     GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLInputType,
     GraphQLList,
@@ -31,7 +33,7 @@ from graphql import (
 )
 
 from planner.errors import LeftToExecution
-from planner.variables import GIVEN, NULL, Variables, plain
+from planner.variables import GIVEN, NULL, Variables, default_of, reader_of
 
 Values = Mapping[str, Any]
 
@@ -81,10 +83,8 @@ class Shapes:
         found = {}
         for name, declared in definition.args.items():
             value = self.argument(given[name], declared.type) if name in given else None
-            if value is None and declared.default_value is not Undefined:
-                value = Known(plain(declared.default_value, declared.type))
-            if isinstance(declared.type, GraphQLNonNull) and (value is None or value == Known(None)):
-                raise LeftToExecution
+            value = _default(declared) if value is None else value
+            _check(value, declared.type)
             if value is not None:
                 found[name] = value
         return found
@@ -97,10 +97,10 @@ class Shapes:
         inner = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
         if isinstance(node, NullValueNode):
             return Known(None)
-        if isinstance(node, EnumValueNode):
-            return Known(node.value)
         if isinstance(inner, GraphQLList):
             return self._list(node, inner)
+        if isinstance(node, EnumValueNode):
+            return Known(node.value)
         if isinstance(inner, GraphQLInputObjectType) and isinstance(node, ObjectValueNode):
             return self._object(node, inner)
         if isinstance(inner, GraphQLScalarType):
@@ -110,6 +110,8 @@ class Shapes:
     def _list(self, node: ValueNode, kind: GraphQLList[Any]) -> Argument:
         nodes = node.values if isinstance(node, ListValueNode) else (node,)  # one value stands for a list of one
         items = [self.argument(item, kind.of_type) for item in nodes]
+        for item in items:
+            _check(item, kind.of_type)
         if all(isinstance(item, Known) for item in items):
             return Known([item.value for item in items if isinstance(item, Known)])
         return Later(lambda values: [resolve(item or Known(None), values) for item in items])
@@ -118,12 +120,13 @@ class Shapes:
         given = {
             field.name.value: self.argument(field.value, kind.fields[field.name.value].type) for field in node.fields
         }
-        found: dict[str, Argument] = {
-            name: Known(plain(field.default_value, field.type))
-            for name, field in kind.fields.items()
-            if field.default_value is not Undefined
-        }
-        return Fields({**found, **{name: value for name, value in given.items() if value is not None}})
+        found = {}
+        for name, field in kind.fields.items():
+            value = given.get(name) or _default(field)
+            _check(value, field.type)
+            if value is not None:
+                found[name] = value
+        return Fields(found)
 
 
 def resolve(argument: Argument, values: Values) -> Any:
@@ -133,6 +136,18 @@ def resolve(argument: Argument, values: Values) -> Any:
     if isinstance(argument, Later):
         return argument.take(values)
     return {name: resolve(field, values) for name, field in argument.fields.items()}
+
+
+def _default(declared: GraphQLArgument | GraphQLInputField) -> Known | None:
+    """The default as variables have their values; None when there is none."""
+    default = default_of(declared)
+    return None if default is Undefined else Known(reader_of(declared.type)(default)[0])
+
+
+def _check(value: Argument | None, kind: GraphQLInputType) -> None:
+    """Raises `LeftToExecution` for nothing, or null, where there must be something."""
+    if isinstance(kind, GraphQLNonNull) and (value is None or value == Known(None)):
+        raise LeftToExecution
 
 
 def _of_shape(shape: Any, kind: GraphQLInputType, take: Callable[[Values], Any]) -> Argument | None:

@@ -91,6 +91,10 @@ class Connections:
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.terminate()
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(ConnectionsAreClosed())
+        self._waiting.clear()
 
     def _hand_on(self, connection: asyncpg.Connection[Any] | None) -> None:
         """To whoever waits longest: a connection, or None for the leave to make one, if there is one to give."""
@@ -105,10 +109,13 @@ class Connections:
 
     async def _make(self) -> asyncpg.Connection[Any]:
         """A connection, in the place of one that `_free` no longer counts."""
+        connection = None
         try:
             connection = await self._connect()
             await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_dumps, decoder=orjson.loads)
         except BaseException:
+            if connection is not None:
+                connection.terminate()
             self._free += 1
             self._hand_on(None)
             raise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLObjectType, get_named_type
+from graphql import GraphQLNonNull, GraphQLObjectType, get_named_type
 from sqlalchemy import ColumnElement, Uuid, bindparam, func, not_, select
 
 from planner.arguments import Argument, Fields, Known, resolve
@@ -50,8 +50,8 @@ def _everything(asked: Asked, kind: GraphQLObjectType, field: Selected, read: Ma
     level = LevelWriter(asked, _rows_of(read.parent), below=below, numbered=True)
     declared: Any = kind.fields[field.name].type
     if read.only is not None:
-        item = get_named_type(declared)
-        only = read.only
+        listed = declared.of_type if isinstance(declared, GraphQLNonNull) else declared
+        item, only = listed.of_type, read.only
         level.add(lambda writer: writer.written(item, writer.column((), only), only))
     else:
         target = _object(declared)

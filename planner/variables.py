@@ -11,7 +11,9 @@ from math import isfinite
 from typing import Any
 
 from graphql import (
+    GraphQLArgument,
     GraphQLEnumType,
+    GraphQLInputField,
     GraphQLInputObjectType,
     GraphQLInputType,
     GraphQLList,
@@ -20,9 +22,11 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     Undefined,
+    is_required_input_field,
     type_from_ast,
     value_from_ast,
 )
+from graphql.utilities.coerce_input_value import coerce_default_value
 
 from planner.errors import LeftToExecution
 
@@ -153,15 +157,11 @@ def _list(inner: Reader) -> Reader:
 def _object(kind: GraphQLInputObjectType) -> Reader:
     fields = {name: reader_of(field.type) for name, field in kind.fields.items()}
     defaults = {
-        name: fields[name](plain(field.default_value, field.type))
+        name: fields[name](default)
         for name, field in kind.fields.items()
-        if field.default_value is not Undefined
+        if (default := default_of(field)) is not Undefined
     }
-    required = {
-        name
-        for name, field in kind.fields.items()
-        if isinstance(field.type, GraphQLNonNull) and field.default_value is Undefined
-    }
+    required = {name for name, field in kind.fields.items() if is_required_input_field(field)}
 
     def read(value: Any) -> Read:
         if type(value) is not dict or not (required <= value.keys() <= fields.keys()):
@@ -171,6 +171,12 @@ def _object(kind: GraphQLInputObjectType) -> Reader:
         return values, tuple(sorted(((name, shape) for name, (_, shape) in found.items()), key=lambda pair: pair[0]))
 
     return read
+
+
+def default_of(declared: GraphQLArgument | GraphQLInputField) -> Any:
+    """The default, as a client would write it; `Undefined` when there is none."""
+    default = coerce_default_value(declared)
+    return default if default is Undefined else plain(default, declared.type)
 
 
 def plain(value: Any, kind: GraphQLInputType) -> Any:

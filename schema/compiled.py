@@ -16,6 +16,7 @@ from models.base import Row
 from planner.declarations import Catalog, FromColumn, Ids, Listing, Read, Shape, Viewer, key_of
 from planner.errors import LeftToExecution
 from planner.explain import explain
+from planner.keyset import PageRefused
 from planner.reads import CompiledReads, Execute, Operation, Who
 from schema.context import RequestContext
 from schema.ids import decode_id, id_writer
@@ -85,7 +86,7 @@ class CompiledQueries:
 
     def __init__(self, reads: CompiledReads, outages: tuple[type[Exception], ...]) -> None:
         self.reads = reads
-        self._expected: tuple[type[Exception], ...] = (LeftToExecution, RequestFailed, *outages)
+        self._expected: tuple[type[Exception], ...] = (LeftToExecution, PageRefused, RequestFailed, *outages)
 
     async def __call__(
         self, operation: Operation, variables: Mapping[str, Any], context: RequestContext, execute: Execute
