@@ -29,7 +29,14 @@ POOL_TIMEOUT = 5.0  # seconds a request waits for a free connection before it is
 PASSING_STATES = {"40001", "40P01", "55P03", "57P03", "57P01", "57P02", "53300", "25006", "53100"}
 
 # What the driver raises when the database cannot be reached.
-DRIVER_OUTAGES = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+DRIVER_OUTAGES = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it shuts down, or somebody ended the connection
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 ReadSession = NewType("ReadSession", AsyncSession)
 

@@ -28,11 +28,18 @@ def int32(value: int | None) -> int | None:
     return value
 
 
+def need_all(values: list[Any]) -> list[Any]:
+    """A list whose items may not be null."""
+    if None in values:
+        raise LeftToExecution
+    return values
+
+
 class Assembly:
     """One generated function while it is written."""
 
     def __init__(self) -> None:
-        self._namespace: dict[str, Any] = {"need": need, "int32": int32}
+        self._namespace: dict[str, Any] = {"need": need, "need_all": need_all, "int32": int32}
         self._first: list[str] = []
 
     def name(self, value: Any) -> str:

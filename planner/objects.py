@@ -165,8 +165,11 @@ class ObjectWriter:
 
     def _conversion(self, kind: Any, cell: str, column: Any) -> str:
         if isinstance(kind, GraphQLList):
-            inner = kind.of_type.of_type if isinstance(kind.of_type, GraphQLNonNull) else kind.of_type
-            return cell if self._conversion(inner, "x", column) == "x" else _unsupported()
+            filled = isinstance(kind.of_type, GraphQLNonNull)
+            inner = kind.of_type.of_type if filled else kind.of_type
+            if self._conversion(inner, "x", column) != "x":
+                raise LeftToExecution
+            return f"need_all({cell})" if filled else cell
         if isinstance(kind, GraphQLEnumType):
             return f"{self.assembly.name(_names(kind))}[{cell}]"
         if kind.name == "Int":
@@ -194,7 +197,3 @@ def _object(kind: GraphQLOutputType) -> GraphQLObjectType:
     if not isinstance(named, GraphQLObjectType):
         raise LeftToExecution
     return named
-
-
-def _unsupported() -> str:
-    raise LeftToExecution

@@ -31,11 +31,20 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.orm import InstrumentedAttribute, aliased, outerjoin
-from sqlalchemy.sql.visitors import replacement_traverse
+
+
+class _WritingConstants(PGCompiler_asyncpg):
+    def visit_bindparam(self, bindparam: BindParameter[Any], *args: Any, **kw: Any) -> str:
+        if bindparam.unique:  # a value in a condition, not a parameter with a name
+            return str(self.render_literal_bindparam(bindparam, **kw))  # type: ignore[no-untyped-call]
+        return str(super().visit_bindparam(bindparam, *args, **kw))  # type: ignore[no-untyped-call]
+
 
 DIALECT: Dialect = asyncpg_dialect()  # type: ignore[no-untyped-call]
+DIALECT.statement_compiler = _WritingConstants
 
 # What each request brings beside the variables of its own: names of parameters that a plan must not give to others.
 ACTOR, USER, PARENTS = "actor", "user_id", "parents"
@@ -121,15 +130,7 @@ def for_viewer(inner: Select[Any], parent: Any = None) -> Statement:
 
 def compiled(statement: Select[Any]) -> Statement:
     """The text for asyncpg. Constants are written into it, so that partial indexes match; named parameters stay."""
-
-    def inline(element: Any, **_: Any) -> Any:
-        if isinstance(element, BindParameter) and element.unique:
-            written = element.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True})
-            return literal_column(str(written), element.type)
-        return None
-
-    inlined: Any = replacement_traverse(statement, {}, inline)
-    made = inlined.compile(dialect=DIALECT)
+    made: Any = statement.compile(dialect=DIALECT)
     return Statement(str(made), tuple(made.positiontup or ()))
 
 

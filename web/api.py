@@ -100,16 +100,9 @@ async def open_api(
     db = Database(engine, make_ring(redis, topics.publish))
     stack.push_async_callback(db.close)
     storage = open_storage(settings.media_store)
-    connect = driver_connection(addresses.database_url, name="antiphon-reads", role=addresses.role, settings=SETTINGS)
-    reading = Connections(connect, most=READING, patience=POOL_TIMEOUT)
-    stack.push_async_callback(reading.aclose)
+    reading = _reading(stack, addresses)
     context = _context(settings, db, topics, reading, catalog=catalog)
-    checks: dict[str, Check] = {
-        "database": partial(status.database_answers, db),
-        "redis": partial(status.redis_answers, redis),
-        "storage": partial(_works, storage.check),
-        "worker": partial(status.worker_lives, redis),
-    }
+    checks = _checks(db, redis, storage)
     compiled = _compiled(reading) if settings.compiled_reads else None
     streams = Streams()
     door = _door(settings, context, streams, compiled)
@@ -125,6 +118,22 @@ async def open_api(
     app = build_app(routes, metrics, _log(stack, settings), origins=settings.cors_origins)
     quick = quick_answer(app, GraphQLHTTP(door))
     return Api(app, context, redis, streams, checks, compiled.reads if compiled else None, quick)
+
+
+def _checks(db: Database, redis: ArqRedis, storage: Storage) -> Mapping[str, Check]:
+    return {
+        "database": partial(status.database_answers, db),
+        "redis": partial(status.redis_answers, redis),
+        "storage": partial(_works, storage.check),
+        "worker": partial(status.worker_lives, redis),
+    }
+
+
+def _reading(stack: AsyncExitStack, addresses: Addresses) -> Connections:
+    connect = driver_connection(addresses.database_url, name="antiphon-reads", role=addresses.role, settings=SETTINGS)
+    connections = Connections(connect, most=READING, patience=POOL_TIMEOUT)
+    stack.push_async_callback(connections.aclose)
+    return connections
 
 
 def _log(stack: AsyncExitStack, settings: Settings) -> Log:
