@@ -147,10 +147,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Ids:
-    """How the application writes the ids of rows: `writer(type_name)` makes an id of a key; `read` gives the type's
-    name and the key, None for what is no id of its own."""
+    """How the application writes the ids of rows, whose keys are UUIDs: `prefix(type_name)` and the key's text. `read`
+    gives the type's name and the key, None for what is no id of its own."""
 
-    writer: Callable[[str], Callable[[UUID], str]]
+    prefix: Callable[[str], str]
     read: Callable[[str], tuple[str, UUID] | None]
 
 

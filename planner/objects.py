@@ -101,6 +101,10 @@ class ObjectWriter:
     def column(self, path: Path, column: Any) -> str:
         return f"c{self._rows.column(path, column)}"
 
+    def key(self, path: Path, column: Any) -> str:
+        """A key's text."""
+        return f"c{self._rows.text(path, column)}"
+
     def _field(self, shape: Shape, kind: GraphQLObjectType, field: Selected, path: Path) -> str:
         if field.name == "__typename":
             return repr(kind.name)
@@ -115,7 +119,7 @@ class ObjectWriter:
             inner = self.object(_object(declared), field.below, path)
             return f"(None if {self.column(path, read.present)} is None else {inner})"
         if isinstance(read, Many | Pages):
-            key = self._rows.column(path, shape.key)
+            key = self._rows.text(path, shape.key)
             return self._level.child(key, self._level.below(kind, field, read))
         raise LeftToExecution
 
@@ -125,14 +129,12 @@ class ObjectWriter:
         self._rows.join(joined, target.key)
         inner = self.object(_object(declared), field.below, joined)
         absent = "need(None)" if isinstance(declared, GraphQLNonNull) else "None"
-        return f"({absent} if {self.column(joined, target.key)} is None else {inner})"
+        return f"({absent} if {self.key(joined, target.key)} is None else {inner})"
 
     def _from_column(self, shape: Shape, declared: GraphQLOutputType, read: FromColumn, path: Path) -> str:
-        cell = self.column(path, read.column)
         if read.column is shape.key and get_named_type(declared).name == "ID":
-            write = self.assembly.name(self._asked.catalog.ids.writer(shape.name))
-            return f"{write}({cell})"
-        return self.written(declared, cell, read.column)
+            return f"({self._asked.catalog.ids.prefix(shape.name)!r} + {self.key(path, shape.key)})"
+        return self.written(declared, self.column(path, read.column), read.column)
 
     def _computed(self, kind: GraphQLObjectType, field: Selected, read: Computed, path: Path) -> str:
         joined = path
@@ -148,7 +150,7 @@ class ObjectWriter:
         if get_named_type(kind.fields[field.name].type).name == "Int":
             called = f"int32({called})"
         if read.path:
-            called = f"(None if {self.column(joined, _steps(read)[-1][1])} is None else {called})"
+            called = f"(None if {self.key(joined, _steps(read)[-1][1])} is None else {called})"
         return f"need({called})" if isinstance(kind.fields[field.name].type, GraphQLNonNull) else called
 
     def _argument(self, argument: Any) -> str:

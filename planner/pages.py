@@ -228,7 +228,7 @@ class ConnectionWriter:
             if part.name == "node":
                 parts.append((part.key, writer.object(_object(kind.fields["node"].type), part.below)))
             elif part.name == "cursor":
-                cells = [writer.column((), column) for column in self._order.columns]
+                cells = [f"c{place}" for place in self._places()]
                 write = writer.assembly.name(cursor_writer(self._order))
                 parts.append((part.key, f"{write}({', '.join(cells)})"))
             elif part.name == "__typename":
@@ -236,6 +236,13 @@ class ConnectionWriter:
             else:
                 raise LeftToExecution
         return display(parts)
+
+    def _places(self) -> list[int]:
+        """Where in a row the values of its cursor are; keys as text, as a cursor has them."""
+        rows = self._level.rows
+        return [
+            (rows.text if isinstance(column.type, Uuid) else rows.column)((), column) for column in self._order.columns
+        ]
 
     def _page_info(self, kind: GraphQLObjectType, part: Selected) -> str:
         if part.name == "__typename":
@@ -247,7 +254,7 @@ class ConnectionWriter:
         if row is None:
             raise LeftToExecution
         shift = 1 if self._level.numbered else 0
-        cells = [f"{row}[{self._level.rows.column((), column) + shift}]" for column in self._order.columns]
+        cells = [f"{row}[{place + shift}]" for place in self._places()]
         write = self.assembly.name(cursor_writer(self._order))
         return f"(None if {row} is None else {write}({', '.join(cells)}))"
 

@@ -70,12 +70,12 @@ class WholeList:
 
 @dataclass(frozen=True)
 class RowsByKey:
-    """Rows of one table by their keys; each begins with its key."""
+    """Rows of one table by their keys; each begins with its key's text."""
 
     query: Query
     level: Level
 
-    async def load(self, call: Call, keys: Sequence[UUID]) -> dict[UUID, Any]:
+    async def load(self, call: Call, keys: Sequence[UUID]) -> dict[str, Any]:
         rows = await self.query.rows(call, keys)
         [objects] = await self.level.make(call, rows)
         return {row[0]: made for row, made in zip(rows, objects, strict=True)}
@@ -97,7 +97,7 @@ def _rows(asked: Asked, shape: Shape, field: Selected) -> RowsByKey:
     kind = asked.selections.schema.type_map[shape.name]
     assert isinstance(kind, GraphQLObjectType)
     level = LevelWriter(asked, shape.rows, below=below, numbered=False)
-    level.rows.column((), shape.key)
+    level.rows.text((), shape.key)
     level.add(lambda writer: writer.object(kind, field.below))
     rows = level.rows.select().where(shape.key == any_(bindparam(KEYS, type_=ARRAY(Uuid()))))
     if shape.found is not None:
@@ -157,11 +157,11 @@ class Found:
         for found in named:
             if found is not None:
                 keys.setdefault(found[0], []).append(found[1])
-        objects: dict[str, Mapping[UUID, Any]] = {}
+        objects: dict[str, Mapping[str, Any]] = {}
         for type_name, wanted in keys.items():
             rows = self.of(type_name)
             objects[type_name] = await rows.load(call, wanted) if rows else {}
-        return [None if found is None else objects[found[0]].get(found[1]) for found in named]
+        return [None if found is None else objects[found[0]].get(str(found[1])) for found in named]
 
 
 @dataclass(frozen=True)

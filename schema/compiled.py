@@ -19,7 +19,7 @@ from planner.explain import explain
 from planner.keyset import PageRefused
 from planner.reads import CompiledReads, Execute, Operation, Who
 from schema.context import RequestContext
-from schema.ids import decode_id, id_writer
+from schema.ids import decode_id, id_prefix
 from schema.nodes import OfRow, camel, plain_fields
 from schema.reads import READ
 from schema.scalars import write_time
@@ -32,7 +32,7 @@ def catalog(query: type[Any], shows: Mapping[type[Row], type[OfRow]], parts: tup
     return Catalog(
         shapes={kind.__name__: _shape(kind) for kind in (*shows.values(), *parts)},
         root={name: _root(read) for name, (_, read) in _reads(query).items() if read is not None},
-        ids=Ids(writer=id_writer, read=decode_id),
+        ids=Ids(prefix=id_prefix, read=decode_id),
         scalars={"DateTime": _time},
     )
 

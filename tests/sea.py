@@ -188,19 +188,19 @@ SHAPES = (
 )
 
 
-def write_id(type_name: str) -> Any:
-    return lambda key: f"{type_name}-{key.int}"
+def prefix(type_name: str) -> str:
+    return f"{type_name}/"
 
 
 def read_id(text: str) -> tuple[str, UUID] | None:
-    name, _, number = text.partition("-")
-    return (name, UUID(int=int(number))) if number.isdecimal() else None
+    name, _, key = text.partition("/")
+    return (name, UUID(key)) if len(key) == len(str(UUID(int=0))) else None
 
 
 CATALOG = Catalog(
     shapes={shape.name: shape for shape in SHAPES},
     root={"harbour": ById(), "node": AnyById(), "nodes": AllById(3), "me": OfViewer(), "boats": BOATS},
-    ids=Ids(write_id, read_id),
+    ids=Ids(prefix, read_id),
 )
 OWNER = UUID(int=1)
 

@@ -304,7 +304,7 @@ def test_a_row_is_read_back_from_its_cursor_to_the_microsecond(at: datetime, id:
     track = Track(id=id, created_at=at)
     made = Page([track], False, False, order).cursor_of(track)
     assert keyset.read_cursor(order, made) == [at, id]
-    assert cursor_writer(order)(at, id) == made
+    assert cursor_writer(order)(at, str(id)) == made
 
 
 @given(*[st.none() | st.integers(-200, 200), st.none() | st.text(max_size=3)] * 2)

@@ -22,6 +22,11 @@ async def sea(database_url: str) -> AsyncIterator[Sea]:
         yield sea
 
 
+def of(type_name: str, number: int) -> str:
+    """The id of a row."""
+    return f"{type_name}/{UUID(int=number)}"
+
+
 async def test_columns_relations_and_what_is_computed_of_them_come_in_one_statement_a_level(sea: Sea) -> None:
     await sea.boat(1, home_id=UUID(int=1), away_id=UUID(int=2), anchor=2.5, tonnage=7)
     await sea.boat(2, rig="KETCH", tonnage=None)
@@ -32,13 +37,13 @@ async def test_columns_relations_and_what_is_computed_of_them_come_in_one_statem
     first, second = (await sea.data(query))["boats"]["nodes"]
     assert list(first.items()) == [
         ("__typename", "Boat"),
-        ("id", "Boat-1"),
+        ("id", of("Boat", 1)),
         ("name", "boat 1"),
         ("rig", "SLOOP"),
         ("tonnage", 7),
         ("homeDepth", 11.5),
         ("anchor", {"metres": 2.5}),
-        ("home", {"id": "Harbour-1", "depth": 11.5}),
+        ("home", {"id": of("Harbour", 1), "depth": 11.5}),
         ("ports", ["Oslo", "Bergen"]),
         ("away", {"name": "Bergen", "depth": None, "boats": {"totalCount": 0}}),
         ("voyages", [{"number": number, "boat": {"name": "boat 1", "home": {"name": "Aarhus"}}} for number in (1, 2)]),
@@ -114,9 +119,9 @@ async def walked(sea: Sea, query: str, *, backward: bool) -> list[str]:
 async def test_pages_below_rows_are_each_parents_own(sea: Sea) -> None:
     for number in range(1, 6):
         await sea.boat(number, home_id=UUID(int=1 + number % 2))
-    query = f"""query ($n: Int) {{ nodes(ids: ["Harbour-2", "Harbour-1"]) {{
+    query = f"""query ($n: Int, $ids: [ID!]!) {{ nodes(ids: $ids) {{
       ... on Harbour {{ boats(first: $n) {{ {PAGE} }} }} }} }}"""
-    bergen, aarhus = (await sea.data(query, n=2))["nodes"]
+    bergen, aarhus = (await sea.data(query, n=2, ids=[of("Harbour", 2), of("Harbour", 1)]))["nodes"]
     assert [node["name"] for node in bergen["boats"]["nodes"]] == ["boat 1", "boat 3"]
     assert [node["name"] for node in aarhus["boats"]["nodes"]] == ["boat 2", "boat 4"]
     assert (bergen["boats"]["totalCount"], aarhus["boats"]["totalCount"]) == (3, 2)
@@ -139,7 +144,7 @@ async def test_filters_are_the_schemas_own_conditions(sea: Sea, filter: Any, exp
     for number in (1, 2, 3):
         await sea.boat(number, rig="KETCH" if number == 2 else "SLOOP")
     found = await sea.data("query ($filter: BoatFilter) { boats(filter: $filter) { nodes { id } } }", filter=filter)
-    assert [node["id"] for node in found["boats"]["nodes"]] == [f"Boat-{number}" for number in expected]
+    assert [node["id"] for node in found["boats"]["nodes"]] == [of("Boat", number) for number in expected]
 
 
 async def test_ids_find_rows_of_their_type_that_may_be_found(sea: Sea) -> None:
@@ -147,21 +152,42 @@ async def test_ids_find_rows_of_their_type_that_may_be_found(sea: Sea) -> None:
     await sea.boat(2, rig="KETCH")
     query = """query ($id: ID!) { harbour(id: $id) { name } node(id: $id) { __typename id ... on Boat { name } } }"""
     for id, harbour, node in (
-        ("Harbour-1", {"name": "Aarhus"}, {"__typename": "Harbour", "id": "Harbour-1"}),
-        ("Boat-1", None, {"__typename": "Boat", "id": "Boat-1", "name": "boat 1"}),
-        ("Boat-2", None, None),
-        ("Boat-9", None, None),
-        ("Voyage-1", None, None),
-        ("Anchor-1", None, None),
-        ("Ship-1", None, None),
+        (
+            of("Harbour", 1),
+            {"name": "Aarhus"},
+            {"__typename": "Harbour", "id": of("Harbour", 1)},
+        ),
+        (
+            of("Boat", 1),
+            None,
+            {"__typename": "Boat", "id": of("Boat", 1), "name": "boat 1"},
+        ),
+        (of("Boat", 2), None, None),
+        (of("Boat", 9), None, None),
+        (of("Voyage", 1), None, None),
+        (of("Anchor", 1), None, None),
+        (of("Ship", 1), None, None),
         ("what", None, None),
     ):
         assert await sea.data(query, id=id) == {"harbour": harbour, "node": node}
     several = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }"
-    found = await sea.data(several, ids=["Boat-1", "Harbour-2", "Boat-1"])
-    assert found == {"nodes": [{"id": "Boat-1"}, {"id": "Harbour-2"}, {"id": "Boat-1"}]}
+    found = await sea.data(
+        several,
+        ids=[
+            of("Boat", 1),
+            of("Harbour", 2),
+            of("Boat", 1),
+        ],
+    )
+    assert found == {
+        "nodes": [
+            {"id": of("Boat", 1)},
+            {"id": of("Harbour", 2)},
+            {"id": of("Boat", 1)},
+        ]
+    }
     with pytest.raises(LeftToExecution):
-        await sea.ask(several, ids=["Boat-1"] * 4)
+        await sea.ask(several, ids=[of("Boat", 1)] * 4)
 
 
 async def test_the_viewer_goes_with_each_statement_and_no_further(sea: Sea) -> None:
@@ -171,10 +197,22 @@ async def test_the_viewer_goes_with_each_statement_and_no_further(sea: Sea) -> N
     query = "{ me { name } boats { totalCount nodes { id } } }"
     for _ in range(3):
         own = await sea.data(query, OWNER)
-        assert own == {"me": {"name": "Ann"}, "boats": {"totalCount": 2, "nodes": [{"id": "Boat-1"}, {"id": "Boat-2"}]}}
+        assert own == {
+            "me": {"name": "Ann"},
+            "boats": {
+                "totalCount": 2,
+                "nodes": [
+                    {"id": of("Boat", 1)},
+                    {"id": of("Boat", 2)},
+                ],
+            },
+        }
         for stranger in (None, UUID(int=7)):
             found = await sea.data(query, stranger)
-            assert found == {"me": None, "boats": {"totalCount": 1, "nodes": [{"id": "Boat-2"}]}}
+            assert found == {
+                "me": None,
+                "boats": {"totalCount": 1, "nodes": [{"id": of("Boat", 2)}]},
+            }
     async with sea.reads.connections.one() as connection:
         assert await connection.fetchval("select current_setting('app.user_id', true)") in (None, "")
 
@@ -182,7 +220,10 @@ async def test_the_viewer_goes_with_each_statement_and_no_further(sea: Sea) -> N
 async def test_single_fields_that_are_not_declared_are_executed_and_stand_in_their_places(sea: Sea) -> None:
     await sea.boat(1)
     query = "query ($n: Int) { a: tide __typename boats { totalCount } current(knots: $n) tide ...F } "
-    payload = await sea.ask(query + 'fragment F on Query { harbour(id: "Harbour-1") { name } t: tide }', n=1)
+    payload = await sea.ask(
+        query + 'fragment F on Query { harbour(id: "Harbour/00000000-0000-0000-0000-000000000001") { name } t: tide }',
+        n=1,
+    )
     assert list(payload["data"].items()) == [
         ("a", 1.5),
         ("__typename", "Query"),
@@ -209,12 +250,12 @@ async def test_a_field_with_something_undeclared_below_is_executed_and_the_other
 @pytest.mark.parametrize(
     "variables",
     [
-        {"id": "Boat-1", "first": 1.0},
-        {"id": "Boat-1", "first": "1"},
-        {"id": "Boat-1", "first": True},
-        {"id": "Boat-1", "first": 2**31},
-        {"id": "Boat-1", "first": -1},
-        {"id": "Boat-1", "first": 101},
+        {"id": of("Boat", 1), "first": 1.0},
+        {"id": of("Boat", 1), "first": "1"},
+        {"id": of("Boat", 1), "first": True},
+        {"id": of("Boat", 1), "first": 2**31},
+        {"id": of("Boat", 1), "first": -1},
+        {"id": of("Boat", 1), "first": 101},
         {"id": 5},
         {"id": None},
         {},
@@ -252,7 +293,7 @@ async def test_variables_that_are_absent_null_and_given_have_plans_of_their_own(
     first = (await sea.data(query))["boats"]
     assert await sea.data(query, after=None) == {"boats": first}
     second = (await sea.data(query, after=first["pageInfo"]["endCursor"], skip=True))["boats"]
-    assert second["nodes"] == [{"id": "Boat-2"}]
+    assert second["nodes"] == [{"id": of("Boat", 2)}]
     assert await sea.data(query) == {"boats": first}
 
 
