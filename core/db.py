@@ -170,12 +170,17 @@ def plain_dsn(url: str) -> str:
 
 
 def driver_connection(
-    url: str, *, name: str, role: str | None = None, settings: Mapping[str, str] | None = None
+    url: str,
+    *,
+    name: str,
+    role: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    kind: type[asyncpg.Connection[Any]] | None = None,
 ) -> Callable[[], Awaitable[Any]]:
     """Makes driver connections to `postgresql://…`, with libpq's own reading of the URL (`sslmode`, sockets, hosts).
 
     `name` shows in pg_stat_activity. `role` is taken on at once by every connection: see `core/roles.py`. `settings`
-    are further ones of PostgreSQL.
+    are further ones of PostgreSQL, `kind` is a class of connections in place of the driver's.
     """
     settings = {
         "application_name": name,
@@ -189,7 +194,11 @@ def driver_connection(
 
     async def connect() -> asyncpg.Connection[Any]:
         return await asyncpg.connect(
-            dsn, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT, server_settings=settings
+            dsn,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=COMMAND_TIMEOUT,
+            server_settings=settings,
+            connection_class=kind or asyncpg.Connection,
         )
 
     return connect

@@ -155,11 +155,19 @@ class Ids:
 
 
 @dataclass(frozen=True)
+class Scalar:
+    """How values become what orjson writes: a Python expression of `{value}`, in which `{write}` is the function."""
+
+    expression: str
+    write: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
 class Catalog:
-    """All that a schema has declared: shapes and the reads of Query's fields, by their GraphQL names. `scalars` writes
-    the values of scalars faster than their own `serialize`, to the same JSON."""
+    """All that a schema has declared: shapes and the reads of Query's fields, by their GraphQL names. `scalars` has
+    what writes the values of scalars to the same JSON as their own `serialize`, and faster."""
 
     shapes: Mapping[str, Shape]
     root: Mapping[str, Read]
     ids: Ids
-    scalars: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    scalars: Mapping[str, Scalar] = field(default_factory=dict)

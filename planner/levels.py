@@ -42,8 +42,8 @@ class Query:
     statement: Statement
     binds: tuple[Bind, ...]
 
-    async def rows(self, call: Call, parents: Sequence[Any] = ()) -> list[Row]:
-        return await call.connection.fetch(self.statement.text, *[bind(call, parents) for bind in self.binds])
+    def rows(self, call: Call, parents: Sequence[Any] = ()) -> Awaitable[list[Row]]:
+        return call.connection.fetch(self.statement.text, *[bind(call, parents) for bind in self.binds])
 
 
 class Child(Protocol):

@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, Float
 
 from planner.arguments import resolve
 from planner.assembly import Assembly, display
-from planner.declarations import Catalog, Computed, FromColumn, Many, One, Pages, SameRow, Shape, key_of
+from planner.declarations import Catalog, Computed, FromColumn, Many, One, Pages, SameRow, Scalar, Shape, key_of
 from planner.errors import LeftToExecution
 from planner.levels import Child, Level
 from planner.selections import Selected, Selections, SelectionSets
@@ -180,8 +180,8 @@ class ObjectWriter:
             return cell if isinstance(column.type, Float) else f"float({cell})"
         if kind.name in ("String", "Boolean"):
             return cell
-        write = self._asked.catalog.scalars.get(kind.name, kind.serialize)
-        return f"{self.assembly.name(write)}({cell})"
+        scalar = self._asked.catalog.scalars.get(kind.name) or Scalar("{write}({value})", kind.serialize)
+        return scalar.expression.format(value=cell, write=self.assembly.name(scalar.write))
 
 
 def _steps(read: Computed) -> Sequence[tuple[Any, Any]]:

@@ -89,13 +89,20 @@ class CompiledReads:
         the way: the operation is to be executed then."""
         try:
             plan, values = self.plan(operation, raw, signed_in=who.user_id is not None)
-            data = await self._load(plan, who=who, values=values, env=env)
+            data: dict[str, Any] = dict(plan.names)
+            connection = await self.connections.acquire()
+            try:
+                call = Call(who.actor, who.user_id, values, env, connection)
+                for key, found in plan.roots.items():
+                    data[key] = await found.load(call)
+            finally:
+                self.connections.release(connection)
         except BaseException:
             self.left += 1
             raise
         self.answered += 1
         if plan.rest is None:
-            return {"data": data}
+            return {"data": data if len(data) == 1 else {key: data[key] for key in plan.keys}}
         payload = await execute(plan.rest)
         if payload["data"] is not None:
             merged = {**data, **payload["data"]}
@@ -118,17 +125,6 @@ class CompiledReads:
         if plan is None:
             raise LeftToExecution
         return plan, values
-
-    async def _load(self, plan: Plan, *, who: Who, values: Mapping[str, Any], env: Any) -> dict[str, Any]:
-        data: dict[str, Any] = dict(plan.names)
-        connection = await self.connections.acquire()
-        try:
-            call = Call(who.actor, who.user_id, values, env, connection)
-            for key, found in plan.roots.items():
-                data[key] = await found.load(call)
-        finally:
-            self.connections.release(connection)
-        return data if len(data) == 1 else {key: data[key] for key in plan.keys if key in data}
 
     def _compile(self, operation: Operation, shape: tuple[Any, ...], signed_in: bool) -> Plan | None:
         assert operation.variables is not None

@@ -80,14 +80,6 @@ class RowsByKey:
         [objects] = await self.level.make(call, rows)
         return {row[0]: made for row, made in zip(rows, objects, strict=True)}
 
-    async def one(self, call: Call, key: UUID) -> Any:
-        """None where there is no such row."""
-        rows = await self.query.rows(call, (key,))
-        if not rows:
-            return None
-        [[object]] = await self.level.make(call, rows)
-        return object
-
     @property
     def queries(self) -> Sequence[Query]:
         return [self.query, *self.level.below]
@@ -114,7 +106,11 @@ class OneRow:
 
     async def load(self, call: Call) -> Any:
         key = self.key(call)
-        return None if key is None else await self.rows.one(call, key)
+        rows = [] if key is None else await self.rows.query.rows(call, (key,))
+        if not rows:
+            return None
+        [[object]] = await self.rows.level.make(call, rows)
+        return object
 
     @property
     def queries(self) -> Sequence[Query]:

@@ -30,7 +30,7 @@ from core.settings import Settings
 from core.topics import Topics
 from domain.media import MediaRecord
 from domain.providers import Listing
-from planner.connections import SETTINGS, Connections
+from planner.connections import SETTINGS, Connections, ReadingConnection
 from planner.reads import CompiledReads
 from providers.storage import Storage, open_storage
 from resolvers import status
@@ -130,7 +130,9 @@ def _checks(db: Database, redis: ArqRedis, storage: Storage) -> Mapping[str, Che
 
 
 def _reading(stack: AsyncExitStack, addresses: Addresses) -> Connections:
-    connect = driver_connection(addresses.database_url, name="antiphon-reads", role=addresses.role, settings=SETTINGS)
+    connect = driver_connection(
+        addresses.database_url, name="antiphon-reads", role=addresses.role, settings=SETTINGS, kind=ReadingConnection
+    )
     connections = Connections(connect, most=READING, patience=POOL_TIMEOUT)
     stack.push_async_callback(connections.aclose)
     return connections
