@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -13,7 +12,7 @@ from strawberry.types.field import StrawberryField
 
 from domain.errors import RequestFailed
 from models.base import Row
-from planner.declarations import Catalog, FromColumn, Ids, Listing, Read, Shape, Viewer, key_of
+from planner.declarations import Catalog, FromColumn, Ids, Listing, Read, Scalar, Shape, Viewer, key_of
 from planner.errors import LeftToExecution
 from planner.explain import explain
 from planner.keyset import PageRefused
@@ -26,6 +25,9 @@ from schema.scalars import write_time
 
 log = structlog.get_logger()
 
+# orjson writes a time as we do (with OPT_UTC_Z), but for the six digits of a whole second.
+TIME = Scalar("({value} if {value}.microsecond else {write}({value}))", write_time)
+
 
 def catalog(query: type[Any], shows: Mapping[type[Row], type[OfRow]], parts: tuple[type[OfRow], ...]) -> Catalog:
     """All declarations of the fields of Query, of the types that show rows, and of those that show a part of one."""
@@ -33,7 +35,7 @@ def catalog(query: type[Any], shows: Mapping[type[Row], type[OfRow]], parts: tup
         shapes={kind.__name__: _shape(kind) for kind in (*shows.values(), *parts)},
         root={name: _root(read) for name, (_, read) in _reads(query).items() if read is not None},
         ids=Ids(prefix=id_prefix, read=decode_id),
-        scalars={"DateTime": _time},
+        scalars={"DateTime": TIME},
     )
 
 
@@ -74,11 +76,6 @@ def _reads(kind: type[Any]) -> dict[str, tuple[StrawberryField, Read | None]]:
 
 def _guarded(field: StrawberryField) -> bool:
     return bool(field.permission_classes or field.extensions)
-
-
-def _time(moment: datetime) -> Any:
-    """As orjson writes it by itself (with OPT_UTC_Z), which is six digits but for a whole second."""
-    return moment if moment.microsecond else write_time(moment)
 
 
 class CompiledQueries:

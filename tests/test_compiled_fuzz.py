@@ -85,14 +85,14 @@ async def test_so_have_those_of_a_new_seed(twins: Twins, server: str) -> None:
 async def test_a_difference_would_be_found_and_told_by_the_least_that_shows_it(
     twins: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = CompiledReads._load
+    answer = CompiledReads.answer
 
     async def falsified(self: CompiledReads, *given: Any, **named: Any) -> dict[str, Any]:
-        data = await load(self, *given, **named)
-        for node in data.get("tracks", {}).get("nodes", ()):
+        payload = await answer(self, *given, **named)
+        for node in payload["data"].get("tracks", {}).get("nodes", ()):
             if "title" in node:
                 node["title"] = node["title"].upper()
-        return data
+        return payload
 
     request = Request(
         "query Q($n: Int) { tracks(first: $n) { ...F totalCount } viewer { id } } "
@@ -100,7 +100,7 @@ async def test_a_difference_would_be_found_and_told_by_the_least_that_shows_it(
         {"n": 2},
     )
     assert await differs(twins, request, "owner") is None
-    monkeypatch.setattr(CompiledReads, "_load", falsified)
+    monkeypatch.setattr(CompiledReads, "answer", falsified)
     told = await smallest(twins, request, "owner")
     least = "as owner: query Q { tracks { ...F } } fragment F on TrackConnection { nodes { title } }"
     assert " ".join(told.partition("variables")[0].split()) == least
