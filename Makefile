@@ -9,7 +9,7 @@ INSTALL = $(UV) pip install -q --python $(BIN)/python --require-hashes --compile
 COMPILE_TREE = $(BIN)/python -m compileall -q auth core domain jobs models planner providers resolvers schema web server.py
 ARGS   ?=
 
-.PHONY: help run test lint bench bench-reads schema lock clean
+.PHONY: help run test lint vendors bench bench-reads schema lock clean
 
 help:                    ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ lint: $(VENV)/dev        ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+
+vendors: $(VENV)/dev     ## servers that speak as Suno, Replicate and fal.ai do, to try things without keys
+	@exec $(BIN)/python -m tests.vendors
 
 bench: $(VENV)/dev       ## the benchmarks; ARGS goes to bench/first_light.py
 	@exec $(BIN)/python -m bench.first_light $(ARGS)
