@@ -93,6 +93,7 @@ class RedisBackend(BroadcastBackend):
         self._wishes = Wishes(last=self._heartbeat)
         self._mailbox = Mailbox()
         self._supervisor: asyncio.Task[None] | None = None
+        self._leaving = False
         self._listening = listening_client(url, connect_timeout=self._pace.connect_timeout)
         self._speaking = speaking_client(url, timeout=self._pace.publish_timeout)
         self.health = Health(healthy=False, since=clock())
@@ -105,6 +106,7 @@ class RedisBackend(BroadcastBackend):
         self._supervisor = asyncio.create_task(self._supervise(), name="topics.supervisor")
 
     async def disconnect(self) -> None:
+        self._leaving = True
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait([self._supervisor])
@@ -147,7 +149,7 @@ class RedisBackend(BroadcastBackend):
             try:
                 await self._live()
             except Exception as failure:  # whatever it was, the hints must come back
-                if _cancelled():
+                if self._leaving:  # until Python 3.13 a failing task group forgets that it is cancelled as well
                     return
                 failures = 0 if self.health.healthy else failures + 1
                 self._lost(reason_of(failure))
@@ -224,13 +226,6 @@ class RedisBackend(BroadcastBackend):
             log.warning("topics.disconnected", reason=reason)
         since = self._clock() if self.health.healthy else self.health.since
         self.health = Health(healthy=False, since=since, reason=reason)
-
-
-def _cancelled() -> bool:
-    """Whether this task is to end. A task group that fails at the moment of the cancellation raises its failure in
-    place of it (until Python 3.13)."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def reason_of(failure: BaseException) -> str:
