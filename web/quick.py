@@ -24,7 +24,7 @@ Pairs = Sequence[tuple[bytes, bytes]]
 QuickAnswer = Callable[[dict[bytes, bytes], bytes], Awaitable[tuple[int, Pairs, bytes]]]
 
 # What these headers ask for is uvicorn's business, or that of the layers around the application.
-UNUSUAL = (b"origin", b"expect", b"upgrade", b"transfer-encoding")
+UNUSUAL = frozenset({b"origin", b"expect", b"upgrade", b"transfer-encoding"})
 STREAM = b"event-stream"
 
 
@@ -51,44 +51,59 @@ class QuickRequest:
 
 
 class QuickProtocol(HttpToolsProtocol):
-    """A connection. `_body` is that of a plain request as far as it has come; None while there is none."""
+    """A connection. `_plain` has the headers by name of a plain request that is coming in, None while there is none;
+    `_body` is its body, as far as it has come."""
 
     answer: ClassVar[tuple[QuickAnswer]]  # in a tuple, lest it become a method
-    _body: bytes | None = None
+    _plain: dict[bytes, bytes] | None = None
+    _body = b""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._body is not None:  # the rest is still on its way, and may never come
-            body, self._body = self._body, None
-            super().on_headers_complete()
-            if body:
-                super().on_body(body)
+        if self._plain is not None:  # the rest is still on its way, and may never come
+            self._plain = None
+            self._begin_at_length()
+            if self._body:
+                super().on_body(self._body)
+
+    def on_message_begin(self) -> None:
+        """Without the scope that uvicorn makes here."""
+        self.url, self.headers, self.expect_100_continue, self._body = b"", [], False, b""
 
     def on_headers_complete(self) -> None:
-        if self._is_plain():
-            self._body = b""
+        headers = dict(reversed(self.headers))
+        if self._is_plain(headers):
+            self._plain = headers
         else:
-            super().on_headers_complete()
+            self._begin_at_length()
 
     def on_body(self, body: bytes) -> None:
-        if self._body is None:
+        if self._plain is None:
             super().on_body(body)
         else:
             self._body += body
 
     def on_message_complete(self) -> None:
-        if self._body is None:
+        if self._plain is None:
             super().on_message_complete()
             return
-        body, self._body = self._body, None
+        headers, self._plain = self._plain, None
         request: Any = QuickRequest()
         self.cycle = request
-        task = self.loop.create_task(self._respond(request, dict(reversed(self.headers)), body))
+        task = self.loop.create_task(self._respond(request, headers, self._body))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def _is_plain(self) -> bool:
-        if self.url != PATH or self.parser.get_method() != b"POST":
+    def _begin_at_length(self) -> None:
+        """uvicorn's own way, from the beginning."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # in place: the scope has this list
+        super().on_headers_complete()
+
+    def _is_plain(self, headers: dict[bytes, bytes]) -> bool:
+        if self.url != PATH or self.parser.get_method() != b"POST" or not UNUSUAL.isdisjoint(headers):
             return False
         busy = self.cycle is not None and not self.cycle.response_complete
         if busy or self.flow.write_paused or not self.parser.should_keep_alive():
@@ -96,9 +111,7 @@ class QuickProtocol(HttpToolsProtocol):
         most = self.limit_concurrency
         if most is not None and (len(self.connections) >= most or len(self.tasks) >= most):
             return False
-        return self.parser.get_http_version() == "1.1" and not any(
-            name in UNUSUAL or (name == b"accept" and STREAM in value) for name, value in self.headers
-        )
+        return self.parser.get_http_version() == "1.1" and STREAM not in headers.get(b"accept", b"")
 
     async def _respond(self, request: QuickRequest, headers: dict[bytes, bytes], body: bytes) -> None:
         try:
