@@ -1,12 +1,11 @@
 """Thousands of queries that nobody has thought of: compiled and executed, they have the same answers, byte for byte.
 
-The seeds are fixed, but for one part, whose seed stands in the failure; `ANTIPHON_FUZZ_SEED` gives that one again.
+The seeds are fixed, so that what passed once passes again. `ANTIPHON_FUZZ_SEED=anything` explores others in one part.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 from itertools import islice
 from typing import Any
 
@@ -78,8 +77,8 @@ async def test_generated_queries_have_the_same_answers_compiled_and_executed(
     assert await compare(twins, part, DOCUMENTS[server]) > COMPILED[server]
 
 
-async def test_so_have_those_of_a_new_seed(twins: Twins, server: str) -> None:
-    await compare(twins, os.environ.get("ANTIPHON_FUZZ_SEED") or secrets.token_hex(4), DOCUMENTS[server])
+async def test_so_have_those_of_the_seed_that_somebody_chose(twins: Twins, server: str) -> None:
+    await compare(twins, os.environ.get("ANTIPHON_FUZZ_SEED", "no seed in particular"), DOCUMENTS[server])
 
 
 async def test_a_difference_would_be_found_and_told_by_the_least_that_shows_it(
