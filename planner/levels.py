@@ -51,9 +51,6 @@ class Child(Protocol):
 
     async def load(self, call: Call, parents: Sequence[Any]) -> Sequence[Any]: ...
 
-    @property
-    def queries(self) -> Sequence[Query]: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -66,12 +63,8 @@ class Level:
     async def make(self, call: Call, rows: Sequence[Row]) -> list[list[Any]]:
         loaded = []
         for index, child in self.children:
-            loaded.append(await child.load(call, [row[index] for row in rows]))
+            loaded.append(await child.load(call, [row[index] for row in rows]) if rows else [])
         return [make(rows, loaded, call.env, call.values) for make in self.makers]
-
-    @property
-    def below(self) -> list[Query]:
-        return [query for _, child in self.children for query in child.queries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +81,6 @@ class Everything:
         for row, item in zip(rows, items, strict=True):
             found[row[0] - 1].append(item)
         return found
-
-    @property
-    def queries(self) -> list[Query]:
-        return [self.query, *self.level.below]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +132,6 @@ class Paged:
             connections.append(self.connect(lists, start, end, *flags, first, last, total))
             start = end
         return connections
-
-    @property
-    def queries(self) -> list[Query]:
-        return [query for query in (self.query, self.behind, self.total) if query] + self.level.below
 
 
 def cursor_value(order: Order, cursor: Callable[[Call], str], index: int) -> Bind:

@@ -116,7 +116,7 @@ class ObjectWriter:
         if isinstance(read, One):
             return self._one(declared, field, read, path)
         if isinstance(read, SameRow):
-            inner = self.object(_object(declared), field.below, path)
+            inner = self.object(object_type(declared), field.below, path)
             return f"(None if {self.column(path, read.present)} is None else {inner})"
         if isinstance(read, Many | Pages):
             key = self._rows.text(path, shape.key)
@@ -127,7 +127,7 @@ class ObjectWriter:
         target = self._asked.shape(declared)
         joined = (*path, read.column)
         self._rows.join(joined, target.key)
-        inner = self.object(_object(declared), field.below, joined)
+        inner = self.object(object_type(declared), field.below, joined)
         absent = "need(None)" if isinstance(declared, GraphQLNonNull) else "None"
         return f"({absent} if {self.key(joined, target.key)} is None else {inner})"
 
@@ -194,7 +194,7 @@ def _names(kind: GraphQLEnumType) -> dict[Any, str]:
     return {value.value: name for name, value in kind.values.items()}
 
 
-def _object(kind: GraphQLOutputType) -> GraphQLObjectType:
+def object_type(kind: GraphQLOutputType) -> GraphQLObjectType:
     named = get_named_type(kind)
     if not isinstance(named, GraphQLObjectType):
         raise LeftToExecution

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import GraphQLNonNull, GraphQLObjectType, get_named_type
+from graphql import GraphQLNonNull, GraphQLObjectType
 from sqlalchemy import ColumnElement, Uuid, bindparam, func, not_, select
 
 from planner.arguments import Argument, Fields, Known, resolve
@@ -15,7 +15,7 @@ from planner.declarations import Listing, Many, Pages, Viewer
 from planner.errors import LeftToExecution
 from planner.keyset import MAX_PAGE, Order, PageArgs, PageRefused, beyond, ordering, page_args
 from planner.levels import Bind, Call, Child, Everything, Paged, Query, cursor_value
-from planner.objects import Asked, LevelWriter, ObjectWriter
+from planner.objects import Asked, LevelWriter, ObjectWriter, object_type
 from planner.selections import Selected, SelectionSets
 from planner.statements import ACTOR, PARENTS, USER, Statement, for_viewer, limit
 from planner.writing import cursor_writer
@@ -54,7 +54,7 @@ def _everything(asked: Asked, kind: GraphQLObjectType, field: Selected, read: Ma
         item, only = listed.of_type, read.only
         level.add(lambda writer: writer.written(item, writer.column((), only), only))
     else:
-        target = _object(declared)
+        target = object_type(declared)
         level.add(lambda writer: writer.object(target, field.below))
     statement = level.rows.select().order_by(*ordering(read.order, backward=False))
     return Everything(query(for_viewer(statement, read.parent), {}), level.level())
@@ -128,9 +128,7 @@ def listed(asked: Asked, kind: GraphQLObjectType, field: Selected, read: Listing
     if not isinstance(chosen, Known) or not isinstance(wish, Known | Fields):
         raise LeftToExecution
     page = AskedPage.of(arguments, read.orders[chosen.value or read.default_order])
-    fields = (
-        wish.fields if isinstance(wish, Fields) else {name: Known(value) for name, value in (wish.value or {}).items()}
-    )
+    fields = wish.fields if isinstance(wish, Fields) else {}  # a filter that is known whole is null
     given = {name: value for name, value in fields.items() if value != Known(None)}
     choices = {name: _known(value) for name, value in given.items() if name not in read.filters}
     filters = {name: value for name, value in given.items() if name in read.filters}
@@ -158,7 +156,7 @@ def _filtering(value: Argument, read: Callable[[Any], Any]) -> Bind:
 
 
 def _paged(asked: Asked, declared: Any, field: Selected, *, page: AskedPage, source: Source) -> Paged:
-    kind = _object(declared)
+    kind = object_type(declared)
     level = LevelWriter(asked, source.rows, below=below, numbered=source.parent is not None)
     writer = ConnectionWriter(asked, level, page)
     expression = writer.connection(kind, field.below)
@@ -209,7 +207,7 @@ class ConnectionWriter:
     def _field(self, kind: GraphQLObjectType, field: Selected) -> str:
         if field.name == "__typename":
             return repr(kind.name)
-        target = _object(kind.fields[field.name].type) if field.below else kind
+        target = object_type(kind.fields[field.name].type) if field.below else kind
         if field.name == "edges":
             return f"lists[{self._level.add(lambda writer: self._edge(target, field, writer))}][start:end]"
         if field.name == "nodes":
@@ -226,7 +224,7 @@ class ConnectionWriter:
         parts = []
         for part in self._asked.selections.of(field.below, kind):
             if part.name == "node":
-                parts.append((part.key, writer.object(_object(kind.fields["node"].type), part.below)))
+                parts.append((part.key, writer.object(object_type(kind.fields["node"].type), part.below)))
             elif part.name == "cursor":
                 cells = [f"c{place}" for place in self._places()]
                 write = writer.assembly.name(cursor_writer(self._order))
@@ -262,10 +260,3 @@ class ConnectionWriter:
 def _rows_of(column: Any) -> type[Any]:
     rows: type[Any] = column.class_
     return rows
-
-
-def _object(declared: Any) -> GraphQLObjectType:
-    named = get_named_type(declared)
-    if not isinstance(named, GraphQLObjectType):
-        raise LeftToExecution
-    return named

@@ -25,7 +25,7 @@ from planner.arguments import Shapes
 from planner.connections import Connections
 from planner.declarations import Catalog
 from planner.errors import LeftToExecution
-from planner.levels import Call, Query
+from planner.levels import Call
 from planner.objects import Asked
 from planner.roots import Root, root
 from planner.selections import Selected, Selections
@@ -61,10 +61,6 @@ class Plan:
     roots: Mapping[str, Root]
     names: Mapping[str, str]
     rest: DocumentNode | None
-
-    @property
-    def queries(self) -> list[Query]:
-        return [query for root in self.roots.values() for query in root.queries]
 
 
 # Executes a document in the ordinary way: the payload, `{"data": …}` with `errors` if there are any.

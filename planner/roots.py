@@ -27,9 +27,6 @@ class Root(Protocol):
 
     async def load(self, call: Call) -> Any: ...
 
-    @property
-    def queries(self) -> Sequence[Query]: ...
-
 
 def root(asked: Asked, kind: GraphQLObjectType, field: Selected, *, signed_in: bool) -> Root:
     """Compile a field of Query. Raises `LeftToExecution` where that cannot be done."""
@@ -63,10 +60,6 @@ class WholeList:
     async def load(self, call: Call) -> Any:
         return await self.paged.whole(call)
 
-    @property
-    def queries(self) -> Sequence[Query]:
-        return self.paged.queries
-
 
 @dataclass(frozen=True)
 class RowsByKey:
@@ -79,10 +72,6 @@ class RowsByKey:
         rows = await self.query.rows(call, keys)
         [objects] = await self.level.make(call, rows)
         return {row[0]: made for row, made in zip(rows, objects, strict=True)}
-
-    @property
-    def queries(self) -> Sequence[Query]:
-        return [self.query, *self.level.below]
 
 
 def _rows(asked: Asked, shape: Shape, field: Selected) -> RowsByKey:
@@ -112,10 +101,6 @@ class OneRow:
         [[object]] = await self.rows.level.make(call, rows)
         return object
 
-    @property
-    def queries(self) -> Sequence[Query]:
-        return self.rows.queries
-
 
 def _row_id(asked: Asked, shape: Shape, id: Argument) -> Callable[[Call], UUID | None]:
     def read(call: Call) -> UUID | None:
@@ -142,10 +127,6 @@ class Found:
             self._known[type_name] = _rows(self.asked, shape, self.selected)
         return self._known[type_name]
 
-    @property
-    def queries(self) -> Sequence[Query]:
-        return [query for rows in self._known.values() for query in rows.queries]
-
     async def load(self, call: Call, ids: Sequence[str]) -> list[Any]:
         """An object or None for each id."""
         named = [self.asked.catalog.ids.read(id) for id in ids]
@@ -169,10 +150,6 @@ class AnyRow:
         [object] = await self.found.load(call, [resolve(self.id, call.values)])
         return object
 
-    @property
-    def queries(self) -> Sequence[Query]:
-        return self.found.queries
-
 
 @dataclass(frozen=True)
 class AllRows:
@@ -185,10 +162,6 @@ class AllRows:
         if len(ids) > self.most:
             raise LeftToExecution
         return await self.found.load(call, ids)
-
-    @property
-    def queries(self) -> Sequence[Query]:
-        return self.found.queries
 
 
 def _item(declared: Any) -> Any:
