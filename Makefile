@@ -29,8 +29,9 @@ lint: $(VENV)/dev        ## ruff, mypy, import-linter
 vendors: $(VENV)/dev     ## servers that speak as Suno, Replicate and fal.ai do, to try things without keys
 	@exec $(BIN)/python -m tests.vendors
 
-bench: $(VENV)/dev       ## the benchmarks; ARGS goes to bench/first_light.py
-	@exec $(BIN)/python -m bench.first_light $(ARGS)
+bench: $(VENV)/dev       ## the benchmarks, one after the other; ARGS goes to bench/first_light.py, --quick to both
+	@$(BIN)/python -m bench.first_light $(ARGS)
+	@exec $(BIN)/python -m bench.reads $(filter --quick,$(ARGS))
 
 bench-reads: $(VENV)/dev ## reads beside other servers, fetched with npm; ARGS goes to bench/reads.py
 	@exec $(BIN)/python -m bench.reads $(ARGS)
