@@ -36,12 +36,26 @@ AWAY_SECONDS = STORAGE_PAUSE_SECONDS = 10.0
 
 async def run_step(worker: WorkerContext, step: Step, generation_id: str, work: Work) -> None:
     """Do `step` if it is this generation's turn. Raises `DatabaseUnavailable`; the upkeep rings again then."""
+    claiming = asyncio.ensure_future(_claimed(worker, step, generation_id))
+    try:
+        generation = await asyncio.shield(claiming)
+        if generation is not None:
+            await _run_claimed(worker, step, generation, work)
+    except asyncio.CancelledError:
+        # Wherever the stop has met us, also while the claim was being committed: what is ours is let go.
+        if (generation := await claiming) is not None:
+            await asyncio.shield(_let_go(worker, generation))
+        raise
+
+
+async def _claimed(worker: WorkerContext, step: Step, generation_id: str) -> Generation | None:
     async with worker.db.begin(SYSTEM) as tx:
-        generation = await claim(tx, UUID(generation_id), step)
-    if generation is None:
-        return
+        return await claim(tx, UUID(generation_id), step)
+
+
+async def _run_claimed(worker: WorkerContext, step: Step, generation: Generation, work: Work) -> None:
     with structlog.contextvars.bound_contextvars(
-        generation=generation_id, step=step.value, attempt=generation.attempts
+        generation=str(generation.id), step=step.value, attempt=generation.attempts
     ):
         outcome = _out_of_time(generation) or await _under_lease(worker, generation, work)
         kept = outcome is not None and await settle(worker, generation, outcome)
@@ -76,7 +90,6 @@ async def _under_lease(worker: WorkerContext, generation: Generation, work: Work
     except asyncio.CancelledError:
         if keeper.done() and keeper.exception() is None:
             return None
-        await asyncio.shield(_let_go(worker, generation))
         raise
     except DatabaseUnavailable:
         raise
